@@ -1,0 +1,1 @@
+"""What the trade talks about: events, decisions, actions. Pydantic and nothing else."""

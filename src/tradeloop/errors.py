@@ -1,0 +1,192 @@
+"""Every error that tradeloop raises, in one tree.
+
+TradeloopError
+├── SettingInvalid            operator: a setting is missing or malformed
+├── PrerequisiteMissing       operator: a program or permission of the machine is missing
+├── EventInvalid              producer: bytes that are no event
+│   ├── EventNotJson          not JSON, or JSON that has two meanings (duplicate keys, NaN)
+│   ├── EventTooLarge         more bytes than a topic takes
+│   ├── SchemaFromFuture      written by a newer release than this one
+│   └── EventRedacted         body and digest differ: something masked it on its way
+├── ReferenceInvalid          producer: a batch by reference is missing, foreign or altered
+├── WorkflowInvalid           developer: a workflow cannot be loaded
+├── DecisionInvalid           developer: a graph ended without a decision that fits
+├── RunTimedOut               developer: a graph did not end before its deadline
+├── RunLost                   platform: another worker owns the run now; stop silently
+├── PartUnreachable           platform: Kafka, PostgreSQL or Airflow does not answer
+│   ├── KafkaUnreachable
+│   ├── DatabaseUnreachable
+│   └── AirflowUnreachable
+├── PublishFailed             platform: the broker did not acknowledge
+├── AirflowRefused            operator: Airflow answered no
+│   ├── AirflowForbidden      a permission is missing
+│   └── DagUnavailable        the DAG is missing, paused or does not import
+├── EffectConflict            human: the target holds something else under our key
+├── CaptureGap                operator: the sweep's cursor is older than Airflow's oldest row
+├── StackConflict             operator: another stack runs, or a port is taken
+├── PartFailed                operator: a part of the local stack did not start
+└── NotFound                  caller: no such run, event or part
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+Actor = Literal["operator", "producer", "developer", "human", "platform", "caller"]
+
+
+class TradeloopError(Exception):
+    """tradeloop could not do what was asked."""
+
+    retriable: ClassVar[bool] = False
+    """Whether the same call may succeed later without anybody changing anything."""
+    actor: ClassVar[Actor] = "operator"
+    """Who must act."""
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str = "", *, where: str = "", hint: str = "") -> None:
+        self.message = message or str(type(self).__doc__).strip()
+        self.where = where
+        self.hint = hint
+        super().__init__(self.message)
+
+
+class SettingInvalid(TradeloopError):
+    """A setting is missing or malformed."""
+
+    exit_code = 2
+
+
+class PrerequisiteMissing(TradeloopError):
+    """This machine lacks something that tradeloop needs."""
+
+
+class EventInvalid(TradeloopError):
+    """The bytes are no event."""
+
+    actor = "producer"
+
+
+class EventNotJson(EventInvalid):
+    """The bytes are not JSON, or JSON with two meanings."""
+
+
+class EventTooLarge(EventInvalid):
+    """The event has more bytes than a topic takes."""
+
+
+class SchemaFromFuture(EventInvalid):
+    """The event was written by a newer release of tradeloop than this one."""
+
+
+class EventRedacted(EventInvalid):
+    """The event's body does not match its digest: something masked it on its way."""
+
+
+class ReferenceInvalid(TradeloopError):
+    """The batch that the event refers to is missing, foreign or altered."""
+
+    actor = "producer"
+
+
+class WorkflowInvalid(TradeloopError):
+    """A workflow cannot be loaded."""
+
+    actor = "developer"
+
+
+class DecisionInvalid(TradeloopError):
+    """The graph ended without a decision that fits."""
+
+    actor = "developer"
+
+
+class RunTimedOut(TradeloopError):
+    """The graph did not end before its deadline."""
+
+    actor = "developer"
+    retriable = True
+
+
+class RunLost(TradeloopError):
+    """Another worker owns the run now."""
+
+    actor = "platform"
+
+
+class PartUnreachable(TradeloopError):
+    """A part that tradeloop needs does not answer."""
+
+    actor = "platform"
+    retriable = True
+    exit_code = 7
+
+
+class KafkaUnreachable(PartUnreachable):
+    """Kafka does not answer."""
+
+
+class DatabaseUnreachable(PartUnreachable):
+    """PostgreSQL does not answer."""
+
+
+class AirflowUnreachable(PartUnreachable):
+    """Airflow does not answer."""
+
+
+class PublishFailed(TradeloopError):
+    """The broker did not acknowledge every record."""
+
+    actor = "platform"
+    retriable = True
+
+
+class AirflowRefused(TradeloopError):
+    """Airflow answered no."""
+
+    def __init__(self, message: str = "", *, status: int = 0, where: str = "", hint: str = "") -> None:
+        super().__init__(message, where=where, hint=hint)
+        self.status = status
+        """The HTTP status of the answer."""
+
+
+class AirflowForbidden(AirflowRefused):
+    """Airflow's account lacks a permission."""
+
+    retriable = True
+    exit_code = 4
+
+
+class DagUnavailable(AirflowRefused):
+    """The DAG is missing, paused or does not import."""
+
+    retriable = True
+
+
+class EffectConflict(TradeloopError):
+    """The target holds something else under our key."""
+
+    actor = "human"
+
+
+class CaptureGap(TradeloopError):
+    """The sweep's cursor is older than the oldest row that Airflow keeps."""
+
+    exit_code = 6
+
+
+class StackConflict(TradeloopError):
+    """Another stack runs here, or something else holds its place."""
+
+    exit_code = 5
+
+
+class PartFailed(TradeloopError):
+    """A part of the local stack did not start."""
+
+
+class NotFound(TradeloopError):
+    """There is no such thing."""
+
+    actor = "caller"
+    exit_code = 3

@@ -1,0 +1,222 @@
+"""The seams: what the engine and the sweep need from stores, brokers and Airflow.
+
+Every port has a real implementation and one in memory (`tradeloop.testing`); both pass the suite in
+`tests/conformance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from tradeloop.domain.actions import Action, Effect
+from tradeloop.domain.records import DeadLetter, Delivery, Received, Record
+from tradeloop.domain.runs import Claim, Outcome
+
+TopicPartition = tuple[UUID, int]
+"""Kafka's topic id and the partition's number."""
+
+
+class Publisher(Protocol):
+    """Puts records on the log."""
+
+    async def publish(self, records: Sequence[Record]) -> list[Delivery]:
+        """Return once the broker has acknowledged every record; order per key is kept.
+
+        Raises:
+            PublishFailed: at least one record was not acknowledged; publishing all again is safe (doubles, no gap).
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A readable record on its way into the inbox."""
+
+    received: Received
+    event_id: UUID
+    event_type: str
+    desk: str
+    """Empty when no workflow handles the type: recorded as unhandled."""
+    subject: str
+    run_id: UUID
+
+
+class Inbox(Protocol):
+    """Durable intake."""
+
+    async def positions(self, group: str, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Next offset of each partition that has been read before."""
+        ...
+
+    async def accept(
+        self,
+        group: str,
+        owner: UUID,
+        arrivals: Sequence[Arrival],
+        dead: Sequence[tuple[Received, DeadLetter]],
+        slots: int,
+    ) -> list[Claim]:
+        """Take a poll batch in, in one transaction, and claim up to `slots` of its runs for `owner`.
+
+        Accepted means durable: afterwards the offsets may be committed. Records below the stored position and
+        events that were accepted before change nothing. The order of `arrivals` is the order per subject.
+        """
+        ...
+
+
+class Runs(Protocol):
+    """Ownership of runs, from claim to record."""
+
+    async def enlist(self, owner: UUID, build: str, lease_s: float) -> None:
+        """Make `owner` known, with a lease."""
+        ...
+
+    async def renew(self, owner: UUID, lease_s: float) -> bool:
+        """Heartbeat; False when the lease had ended and others took the runs over."""
+        ...
+
+    async def retire(self, owner: UUID) -> None:
+        """Give back every run and the lease."""
+        ...
+
+    async def take_over(self) -> int:
+        """Bury workers whose lease ended, requeue what nobody owns, wake what is due; returns how many."""
+        ...
+
+    async def claim(self, owner: UUID, desks: Sequence[str], limit: int) -> list[Claim]:
+        """Own up to `limit` runs: only the head of a subject, the oldest first."""
+        ...
+
+    async def retry(self, owner: UUID, claim: Claim, delay_s: float, error: str) -> bool:
+        """Let the run rest and come back; False when another worker owns it."""
+        ...
+
+    async def record(self, owner: UUID, outcomes: Sequence[Outcome], decisions_topic: str) -> set[UUID]:
+        """Write decision, audit record, outbox row and the run's end in one transaction.
+
+        Returns the runs that were recorded; one that is missing was lost to another worker, or recorded before.
+        """
+        ...
+
+
+class EffectLedger(Protocol):
+    """Rows of intended and done side effects."""
+
+    async def prepare(self, owner: UUID, claim: Claim, slot: str, decision_id: UUID, action: Action) -> Effect:
+        """Write the effect down, or read what stands there: the first action of a slot is *the* action."""
+        ...
+
+    async def start(self, owner: UUID, claim: Claim, key: str) -> bool:
+        """prepared or executing -> executing, committed before the call; False when the run is not ours any more."""
+        ...
+
+    async def finish(self, key: str, *, executed: bool, result: Mapping[str, JsonValue], error: str) -> None:
+        """executing -> executed or failed: a truth from the real caller is always taken."""
+        ...
+
+    async def block(self, key: str, reason: str) -> None:
+        """executing -> prepared: the target refused for a reason that can pass."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """A record that waits for its publication."""
+
+    id: int
+    record: Record
+
+
+class Outbox(Protocol):
+    """Rows that were committed with the decision and are published afterwards."""
+
+    async def pending(self, limit: int) -> list[OutboxRow]:
+        """The oldest rows, in order."""
+        ...
+
+    async def remove(self, ids: Sequence[int]) -> None:
+        """Forget rows whose publication was acknowledged."""
+        ...
+
+
+class Captures(Protocol):
+    """What the sweep remembers."""
+
+    async def cursor(self, name: str) -> datetime | None:
+        """Where the sweep called `name` has got to."""
+        ...
+
+    async def move_cursor(self, name: str, to: datetime) -> None:
+        """Move on; only after the broker has acknowledged everything before `to`."""
+        ...
+
+    async def known(self, event_ids: Sequence[UUID]) -> set[UUID]:
+        """Which of these the sweep has published or the inbox has accepted."""
+        ...
+
+    async def remember(self, published: Sequence[tuple[UUID, Mapping[str, JsonValue]]]) -> None:
+        """Keep the ids that the sweep has published (72 h), with where they came from."""
+        ...
+
+    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+        """Write dead letters of the capture edge; the same letter twice is one row."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AssetEventRow:
+    """One asset event of Airflow's history, as its REST API tells it."""
+
+    id: int
+    asset_name: str
+    timestamp: datetime
+    extra: Mapping[str, object]
+    source_dag_id: str
+    source_run_id: str
+    source_task_id: str
+    source_map_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class DagRunView:
+    """A DAG run, as Airflow tells it."""
+
+    dag_id: str
+    run_id: str
+    state: str
+    conf: Mapping[str, object]
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+
+
+class AirflowApi(Protocol):
+    """The part of Airflow's public REST API that tradeloop uses.
+
+    Every call raises AirflowUnreachable (no answer), AirflowForbidden (401, 403) or AirflowRefused (another no).
+    """
+
+    async def asset_events(self, since: datetime, until: datetime, *, limit: int, offset: int) -> list[AssetEventRow]:
+        """Events of assets named `tradeloop.*` with since <= timestamp < until, by timestamp, at most 100."""
+        ...
+
+    async def oldest_asset_event_at(self) -> datetime | None:
+        """Time of the oldest row that Airflow keeps."""
+        ...
+
+    async def trigger_dag(self, dag_id: str, run_id: str, conf: Mapping[str, JsonValue]) -> DagRunView:
+        """POST dagRuns with that id and `logical_date` null."""
+        ...
+
+    async def dag_run(self, dag_id: str, run_id: str) -> DagRunView | None:
+        """The run of that id, None when Airflow says there is none."""
+        ...
+
+    async def dag_problem(self, dag_id: str) -> str:
+        """Why a run of this DAG would not start now (missing, paused, stale, import error); empty when it would."""
+        ...

@@ -1,0 +1,111 @@
+"""Settings from the environment and `.env`; every variable begins with TRADELOOP_."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from tradeloop.errors import SettingInvalid
+
+PREFIX = "TRADELOOP_"
+
+
+class Settings(BaseSettings):
+    """What every process of tradeloop reads at its start."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True)
+
+    home: Path = Path(".tradeloop")
+    """Data, secrets and logs of the local stack."""
+    instance: str = Field(default="local", pattern=r"^[A-Za-z0-9_.-]{1,100}$")
+    """Names this Airflow; part of every derived id, so it never changes. Equals `[tradeloop] instance` in Airflow."""
+    environment: str = "development"
+    log_format: str = Field(default="auto", pattern="^(auto|json|console)$")
+
+    database_url: str = ""
+    kafka_bootstrap: str = ""
+    airflow_url: str = ""
+    airflow_username: str = "tradeloop"
+    airflow_password: SecretStr = SecretStr("")
+
+    postgres_port: int = Field(default=5432, ge=0, le=65535)
+    """Of the local stack: taken when free, another one otherwise; 0 takes any free one. The same for the next two."""
+    kafka_port: int = Field(default=9092, ge=0, le=65535)
+    airflow_port: int = Field(default=8080, ge=0, le=65535)
+    dags_folder: Path = Path("dags")
+
+    events_topic: str = "workflow-events"
+    decisions_topic: str = "workflow-decisions"
+    dead_letters_topic: str = "workflow-dead-letters"
+    group: str = "tradeloop"
+    """Kafka consumer group of the workers."""
+
+    workflows: Annotated[list[str], NoDecode] = Field(default_factory=list)
+    """Own workflows beside the entry points: `module:name`, separated by commas."""
+    concurrency: int = Field(default=32, ge=1, le=10_000)
+    """Runs that one worker has in hand at a time."""
+    lease_s: float = Field(default=15.0, ge=3, le=3600)
+    """How long a silent worker keeps its runs; smaller finds a dead one sooner, but a busy one may lose its own."""
+    reference_root: Path = Path(".tradeloop/batches")
+    """The only folder from which a batch by reference is read."""
+
+    wake_port: int = Field(default=0, ge=0, le=65535)
+    """UDP port on loopback where Airflow's scheduler wakes the relay; 0: no wake-ups, the sweep's interval alone."""
+    sweep: bool = True
+    sweep_interval_s: float = Field(default=1.0, gt=0, le=60)
+    sweep_overlap_s: float = Field(default=300.0, ge=60, le=86_400)
+    """How far back each window reaches: longer than any transaction of Airflow stays open after its time stamp."""
+    sweep_grace_s: float = Field(default=1.0, ge=0, le=60)
+    """Rows younger than this are left to the fast lane, so that it does not happen twice."""
+
+    @field_validator("workflows", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    def require(self, *names: str) -> None:
+        """Check that these settings were given.
+
+        Raises:
+            SettingInvalid: names the first that is empty.
+        """
+        for name in names:
+            value = getattr(self, name)
+            if not (value.get_secret_value() if isinstance(value, SecretStr) else value):
+                raise SettingInvalid(
+                    f"{PREFIX}{name.upper()} is not set.",
+                    hint="tradeloop up starts everything and sets it; or give your own",
+                )
+
+
+@cache
+def load_settings() -> Settings:
+    """Read the settings once.
+
+    Raises:
+        SettingInvalid: names the variable, what was read and what is expected.
+    """
+    try:
+        return Settings()
+    except ValidationError as problem:
+        error = problem.errors(include_url=False)[0]
+        name = PREFIX + str(error["loc"][0]).upper() if error["loc"] else "settings"
+        raise SettingInvalid(
+            f"{name} is {error['input']!r}; {error['msg'][:1].lower()}{error['msg'][1:]}.", where=_origin(name)
+        ) from problem
+
+
+def _origin(name: str) -> str:
+    if name in os.environ:
+        return "read from: the environment"
+    if name in {key.upper() for key in dotenv_values(".env")}:
+        lines = Path(".env").read_text().splitlines()
+        number = next((n for n, line in enumerate(lines, 1) if line.strip().upper().startswith(name)), 0)
+        return f"read from: .env line {number}"
+    return ""

@@ -1,0 +1,158 @@
+"""A workflow: the graph that answers one type of event."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Annotated, Any, Final, Protocol, TypedDict  # Any: LangGraph's own state type
+
+from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import Runtime
+from pydantic import BaseModel, ValidationError
+
+from tradeloop.domain.actions import Action
+from tradeloop.domain.canonical import canonical_json
+from tradeloop.domain.decisions import Decision
+from tradeloop.errors import DecisionInvalid, WorkflowInvalid
+
+ENTRY_POINT_GROUP: Final = "tradeloop.workflows"
+
+
+def _plain(_: Any, new: Any) -> Any:
+    return new.model_dump(mode="json") if isinstance(new, BaseModel) else new
+
+
+class GraphState(TypedDict, total=False):
+    """The state of a graph: plain JSON values only, because a checkpoint outlives the code that wrote it."""
+
+    event: dict[str, Any]
+    """The WorkflowEvent, as JSON."""
+    facts: dict[str, Any]
+    decision: Annotated[dict[str, Any], _plain]
+    effect: dict[str, Any]
+
+
+class Acting(Protocol):
+    """The only way from a graph to an effect."""
+
+    async def perform(self, slot: str, action: Action) -> dict[str, Any]:
+        """Carry the action out, once, through the ledger; returns what became of it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class GraphContext:
+    """What a node may use beside its state (LangGraph's runtime context)."""
+
+    acting: Acting
+
+
+async def act(state: GraphState, runtime: Runtime[GraphContext]) -> GraphState:
+    """Node: carry out the decision's action. Decide in one node, act in the next: a checkpoint lies between."""
+    decision = decision_of(dict(state))
+    if decision.action is None:
+        return {}
+    return {"effect": await runtime.context.acting.perform("act", decision.action)}
+
+
+def decision_of(state: dict[str, Any]) -> Decision:
+    """The decision in a graph's state.
+
+    Raises:
+        DecisionInvalid: there is none, or a field does not fit.
+    """
+    if "decision" not in state:
+        raise DecisionInvalid("the graph ended without `decision` in its state")
+    try:
+        return Decision.model_validate(_plain(None, state["decision"]))
+    except ValidationError as problem:
+        raise DecisionInvalid(f"the graph's decision does not fit: {problem}") from problem
+
+
+Node = Callable[..., GraphState | dict[str, Any] | Awaitable[GraphState | dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """The graph that answers events of one type, under a desk's name.
+
+    Example (a whole workflow; `act` is appended by `chain`):
+        >>> def decide(state):
+        ...     rows = state["event"]["payload"]["data"]["rows"]
+        ...     return {"decision": Decision(outcome="ACCEPT" if rows else "REJECT")}
+        >>> Workflow.chain("prices.loaded", decide, desk="prices").desk
+        'prices'
+    """
+
+    event_type: str
+    desk: str
+    graph: StateGraph[Any, Any, Any, Any]
+    policy_hash: str = ""
+    timeout_s: float = 300.0
+
+    @classmethod
+    def chain(cls, event_type: str, *nodes: Node, desk: str, policy_hash: str = "") -> Workflow:
+        """A workflow whose nodes run one after the other, then `act`."""
+        builder = StateGraph(GraphState, context_schema=GraphContext)
+        names = [node.__name__ for node in nodes]
+        for name, node in zip(names, nodes, strict=True):
+            builder.add_node(name, node)
+        builder.add_node("act", act)
+        for before, after in zip([START, *names, "act"], [*names, "act", END], strict=True):
+            builder.add_edge(before, after)
+        return cls(event_type=event_type, desk=desk, graph=builder, policy_hash=policy_hash)
+
+    @property
+    def version(self) -> str:
+        """Hash of topology, state schema, the nodes' source and the policy; 16 hex digits."""
+        nodes = {name: _source(spec.runnable) for name, spec in sorted(self.graph.nodes.items())}
+        edges = sorted([str(a), str(b)] for a, b in self.graph.edges)
+        schema = sorted(self.graph.channels)
+        text = canonical_json([self.event_type, nodes, edges, schema, self.policy_hash])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _source(runnable: Any) -> str:
+    function = getattr(runnable, "afunc", None) or getattr(runnable, "func", None) or runnable
+    try:
+        return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()
+    except (OSError, TypeError):
+        return str(getattr(function, "__qualname__", type(function).__qualname__))
+
+
+def load_workflows(extra: list[str] | None = None) -> dict[str, Workflow]:
+    """Every workflow by event type: entry points of the group `tradeloop.workflows`, then `module:name` in `extra`.
+
+    Raises:
+        WorkflowInvalid: one cannot be imported, is no Workflow, or two answer the same type.
+    """
+    found: dict[str, Workflow] = {}
+    origin: dict[str, str] = {}
+    sources = [(f"entry point {point.name}", point.value) for point in entry_points(group=ENTRY_POINT_GROUP)]
+    sources += [("TRADELOOP_WORKFLOWS", value) for value in extra or []]
+    for where, value in sources:
+        for workflow in _import_workflows(where, value):
+            if workflow.event_type in found and origin[workflow.event_type] != value:
+                raise WorkflowInvalid(
+                    f"two workflows answer {workflow.event_type}: {origin[workflow.event_type]} and {value}",
+                    where=where,
+                )
+            found[workflow.event_type], origin[workflow.event_type] = workflow, value
+    return found
+
+
+def _import_workflows(where: str, value: str) -> list[Workflow]:
+    module, _, name = value.partition(":")
+    try:
+        target = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as problem:
+        raise WorkflowInvalid(f"workflow {value!r} cannot be loaded: {problem}", where=where) from problem
+    workflows = list(target) if isinstance(target, list | tuple) else [target]
+    for workflow in workflows:
+        if not isinstance(workflow, Workflow):
+            raise WorkflowInvalid(f"{value!r} is {type(workflow).__name__}, a Workflow is expected", where=where)
+    return workflows
