@@ -1,1 +1,1 @@
-"""."""
+"""Kafka: messages, producers, consumers. The only place that imports confluent_kafka."""
