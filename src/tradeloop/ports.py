@@ -136,8 +136,16 @@ class OutboxRow:
 class Outbox(Protocol):
     """Rows that were committed with the decision and are published afterwards."""
 
-    async def pending(self, limit: int) -> list[OutboxRow]:
-        """The oldest rows, in order."""
+    async def hold(self, owner: UUID, lease_s: float) -> list[int]:
+        """Take or renew every lane that is free or ours; returns the lanes that `owner` holds now."""
+        ...
+
+    async def release(self, owner: UUID) -> None:
+        """Give the lanes back at once."""
+        ...
+
+    async def pending(self, lanes: Sequence[int], limit: int) -> list[OutboxRow]:
+        """The oldest rows of these lanes, in order."""
         ...
 
     async def remove(self, ids: Sequence[int]) -> None:

@@ -136,6 +136,8 @@ def _decode(value: bytes | str) -> dict[str, Any]:
         raise EventNotJson(f"nested deeper than {MAX_DEPTH} levels") from problem
     except ValueError as problem:
         raise EventNotJson(f"not JSON: {problem}") from problem
+    if "\\u" in text:
+        _refuse_unstorable(raw)
     if not isinstance(raw, dict):
         raise EventNotJson(f"a JSON object is expected, found {type(raw).__name__}")
     if _depth(raw) > MAX_DEPTH:
@@ -154,6 +156,17 @@ def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"the key {twice!r} is given twice")
     return found
+
+
+def _refuse_unstorable(raw: Any) -> None:
+    # Only escapes can bring these in: UTF-8 has no lone surrogate, and raw control characters are no JSON.
+    text = json.dumps(raw, ensure_ascii=False)
+    if "\\u0000" in text.replace("\\\\", ""):
+        raise EventNotJson("U+0000 in a text; no database stores it")
+    try:
+        text.encode()
+    except UnicodeEncodeError as problem:
+        raise EventNotJson("a lone surrogate in a text; it has no UTF-8") from problem
 
 
 def _depth(value: Any) -> int:

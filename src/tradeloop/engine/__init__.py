@@ -1,1 +1,1 @@
-"""."""
+"""Loops and exactly-once logic, against ports."""

@@ -1,1 +1,1 @@
-"""."""
+"""PostgreSQL: the only place that holds SQL."""

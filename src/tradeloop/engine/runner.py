@@ -1,0 +1,140 @@
+"""One run: the event's graph from its first node, or from where a crash left it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import traceback
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final  # Any: LangGraph's own types
+from uuid import UUID
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph.state import CompiledStateGraph
+
+from tradeloop.domain.decisions import Decision
+from tradeloop.domain.events import EventMetadata, EventPayload, WorkflowEvent
+from tradeloop.domain.runs import Claim, Outcome, RunState, decision_id_of
+from tradeloop.engine.effects import Effector, LedgeredActing
+from tradeloop.errors import RunTimedOut, TradeloopError
+from tradeloop.ports import EffectLedger
+from tradeloop.workflow import GraphContext, Workflow, decision_of
+
+DECISION_RECORDED: Final = "decision.recorded"
+
+
+class Runner:
+    """Runs graphs durably; knows nothing of queues."""
+
+    def __init__(
+        self,
+        workflows: Mapping[str, Workflow],
+        saver: BaseCheckpointSaver[Any],
+        ledger: EffectLedger,
+        effectors: Mapping[str, Effector],
+        *,
+        instance: str,
+        environment: str = "development",
+    ) -> None:
+        self._workflows = workflows
+        self._saver = saver
+        self._ledger = ledger
+        self._effectors = effectors
+        self._instance = instance
+        self._environment = environment
+        self._graphs: dict[str, CompiledStateGraph[Any, Any, Any, Any]] = {}
+        self._versions: dict[str, str] = {}
+
+    async def run(self, owner: UUID, claim: Claim) -> Outcome:
+        """Bring the run to its decision and its effect.
+
+        Raises:
+            RunLost: another worker owns the run; stop silently.
+            TradeloopError: with `retriable` set when the run should rest and come back.
+        """
+        event = WorkflowEvent.from_json(claim.payload)
+        workflow = self._workflows[claim.event_type]
+        decision_id = decision_id_of(self._instance, claim.event_id, claim.generation)
+        acting = LedgeredActing(self._ledger, self._effectors, owner, claim, decision_id, event)
+        try:
+            async with asyncio.timeout(workflow.timeout_s):
+                state = await self._invoke(claim, event, workflow, GraphContext(acting=acting))
+        except TimeoutError as problem:
+            raise RunTimedOut(f"the graph did not end within {workflow.timeout_s:g} s") from problem
+        decision = decision_of(state)
+        return Outcome(
+            claim=claim,
+            state=RunState.DONE,
+            decision_id=decision_id,
+            graph=workflow.desk,
+            graph_version=self.version(claim.event_type),
+            decision=decision,
+            effect=state.get("effect", {}),
+            event=self._announcement(claim, event, decision_id, decision, state.get("effect", {})),
+        )
+
+    def failure(self, claim: Claim, problem: BaseException) -> Outcome:
+        """The outcome of a run that cannot go on: it ends as failed, and its event is a dead letter."""
+        frames = traceback.extract_tb(problem.__traceback__)
+        places = "|".join(f"{frame.filename.rpartition('/')[2]}:{frame.name}" for frame in frames)
+        text = problem.message if isinstance(problem, TradeloopError) else f"{type(problem).__name__}: {problem}"
+        return Outcome(
+            claim=claim,
+            state=RunState.FAILED,
+            decision_id=decision_id_of(self._instance, claim.event_id, claim.generation),
+            graph=claim.desk,
+            graph_version=self.version(claim.event_type),
+            error=text,
+            error_class=type(problem).__name__,
+            stack_hash=hashlib.sha256(places.encode()).hexdigest()[:16],
+        )
+
+    def version(self, event_type: str) -> str:
+        """The version of the graph that answers this type; empty when none does."""
+        if event_type not in self._versions and event_type in self._workflows:
+            self._versions[event_type] = self._workflows[event_type].version
+        return self._versions.get(event_type, "")
+
+    async def _invoke(
+        self, claim: Claim, event: WorkflowEvent, workflow: Workflow, context: GraphContext
+    ) -> dict[str, Any]:
+        graph = self._graphs.get(claim.event_type)
+        if graph is None:
+            graph = self._graphs[claim.event_type] = workflow.graph.compile(checkpointer=self._saver)
+        config: RunnableConfig = {
+            "configurable": {"thread_id": str(claim.run_id)},
+            "metadata": {"graph_version": self.version(claim.event_type), "fence": claim.fence},
+        }
+        # The input again after a crash would start over; None continues; None on an empty thread is refused.
+        fresh = claim.fence == 1 or await self._saver.aget_tuple(config) is None
+        given = {"event": event.model_dump(mode="json", exclude_none=True)} if fresh else None
+        state: dict[str, Any] = await graph.ainvoke(given, config, context=context, durability="sync")
+        return state
+
+    def _announcement(
+        self, claim: Claim, event: WorkflowEvent, decision_id: UUID, decision: Decision, effect: dict[str, Any]
+    ) -> WorkflowEvent:
+        return WorkflowEvent(
+            event_id=decision_id,
+            event_type=DECISION_RECORDED,
+            timestamp=datetime.now(UTC),
+            source="tradeloop",
+            workflow_id=event.workflow_id,
+            workflow_run_id=event.workflow_run_id,
+            subject=event.subject,
+            payload=EventPayload(
+                data={
+                    "decision_id": str(decision_id),
+                    "run_id": str(claim.run_id),
+                    "desk": claim.desk,
+                    "decision": decision.model_dump(mode="json"),
+                    "effect": effect,
+                    "graph_version": self.version(claim.event_type),
+                }
+            ),
+            metadata=EventMetadata(environment=self._environment),
+            correlation_id=event.correlation_id or event.event_id,
+            causation_id=event.event_id,
+        )

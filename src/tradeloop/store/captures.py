@@ -1,0 +1,75 @@
+"""What the sweep remembers, and what the capture audit compares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+from pydantic import JsonValue
+
+from tradeloop.domain.records import DeadLetter
+from tradeloop.store.database import Database
+from tradeloop.store.texts import storable
+
+
+class PostgresCaptures:
+    """ports.Captures on PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def cursor(self, name: str) -> datetime | None:
+        """Where the sweep called `name` has got to."""
+        row = await self._database.row("SELECT at FROM capture_cursors WHERE name = %s", (name,))
+        return row["at"] if row else None
+
+    async def move_cursor(self, name: str, to: datetime) -> None:
+        """Move on; never back."""
+        await self._database.rows(
+            "INSERT INTO capture_cursors (name, at) VALUES (%s, %s) ON CONFLICT (name) "
+            "DO UPDATE SET at = greatest(capture_cursors.at, excluded.at), moved_at = now()",
+            (name, to),
+        )
+
+    async def known(self, event_ids: Sequence[UUID]) -> set[UUID]:
+        """Which of these the sweep has published, the inbox has accepted, or lie among the dead letters."""
+        rows = await self._database.rows(
+            "SELECT event_id FROM captured WHERE event_id = ANY(%(ids)s) "
+            "UNION SELECT event_id FROM inbox_keys WHERE event_id = ANY(%(ids)s) "
+            "UNION SELECT event_id FROM dead_letters WHERE source = 'airflow' AND event_id = ANY(%(ids)s)",
+            {"ids": list(event_ids)},
+        )
+        return {row["event_id"] for row in rows}
+
+    async def remember(self, published: Sequence[tuple[UUID, Mapping[str, JsonValue]]]) -> None:
+        """Keep the ids that the sweep has published."""
+        await self._database.rows(
+            "INSERT INTO captured (event_id, origin) SELECT * FROM unnest(%s::uuid[], %s::jsonb[]) "
+            "ON CONFLICT DO NOTHING",
+            ([event_id for event_id, _ in published], [Jsonb(dict(origin)) for _, origin in published]),
+        )
+
+    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+        """Write dead letters of the capture edge; the same letter twice is one row."""
+        await self._database.rows(
+            "INSERT INTO dead_letters (source, event_id, cause, error_class, raw) "
+            "SELECT * FROM unnest(%s::text[], %s::uuid[], %s::text[], %s::text[], %s::bytea[]) ON CONFLICT DO NOTHING",
+            (
+                [letter.source for letter in letters],
+                [letter.event_id for letter in letters],
+                [storable(letter.cause) for letter in letters],
+                [letter.error_class for letter in letters],
+                [letter.raw for letter in letters],
+            ),
+        )
+
+    async def forget(self, older_than_h: int = 72) -> int:
+        """Drop remembered ids that no window can reach any more; returns how many."""
+        rows = await self._database.rows(
+            "DELETE FROM captured WHERE ctid = ANY(ARRAY(SELECT ctid FROM captured "
+            "WHERE seen_at < now() - make_interval(hours => %s) LIMIT 5000)) RETURNING 1",
+            (older_than_h,),
+        )
+        return len(rows)

@@ -1,0 +1,74 @@
+"""LangGraph's checkpoints in our schema."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import contextmanager
+from typing import Any  # Any: LangGraph's own signatures
+
+import psycopg
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from psycopg_pool import PoolTimeout
+
+from tradeloop.errors import DatabaseUnreachable
+from tradeloop.store.database import Database
+
+# A checkpoint that names arbitrary classes would run their code when it is read (CVE-2026-28277).
+os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
+
+
+@contextmanager
+def _mapped() -> Any:
+    try:
+        yield
+    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as problem:
+        raise DatabaseUnreachable(f"PostgreSQL did not answer: {problem}") from problem
+
+
+class CheckpointStore(AsyncPostgresSaver):
+    """LangGraph's Postgres saver on our pool; a lost connection is an error that can pass.
+
+    The tables are LangGraph's own, so stock tools read the threads; thread_id is the run's id.
+    """
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database.pool)
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """The newest checkpoint of a thread, or the one that `config` names."""
+        with _mapped():
+            return await super().aget_tuple(config)
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,  # noqa: A002 - LangGraph's name
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """Checkpoints, the newest first."""
+        with _mapped():
+            async for found in super().alist(config, filter=filter, before=before, limit=limit):
+                yield found
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Store a checkpoint; durable when it returns."""
+        with _mapped():
+            return await super().aput(config, checkpoint, metadata, new_versions)
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """Store what a task wrote."""
+        with _mapped():
+            await super().aput_writes(config, writes, task_id, task_path)

@@ -1,0 +1,87 @@
+"""The connection to PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, LiteralString, Self  # Any: a row's columns have any type
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from tradeloop.errors import DatabaseUnreachable
+
+SCHEMA: Final = "tradeloop"
+OPTIONS: Final = f"-c search_path={SCHEMA} -c idle_in_transaction_session_timeout=5000 -c statement_timeout=60000"
+CONNECT_ARGUMENTS: Final[dict[str, object]] = {
+    "autocommit": True,
+    "options": OPTIONS,
+    "row_factory": dict_row,
+    # A peer that vanished without a word is noticed within half a minute, not within hours.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+TRANSACTION_CONFLICTS: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
+CONFLICT_ATTEMPTS: Final = 5
+
+Pool = AsyncConnectionPool[psycopg.AsyncConnection[DictRow]]
+
+
+class Database:
+    """A pool of connections in which every statement is a transaction of its own.
+
+    What must be one transaction is one statement or one function call: a process that is stopped at any instant
+    then leaves no open transaction behind.
+    """
+
+    def __init__(self, url: str, *, size: int = 8) -> None:
+        self.url = url
+        self.pool: Pool = AsyncConnectionPool(
+            url,
+            connection_class=psycopg.AsyncConnection[DictRow],
+            kwargs=CONNECT_ARGUMENTS,
+            min_size=1,
+            max_size=size,
+            open=False,
+            timeout=10,
+            reconnect_timeout=5,
+            check=AsyncConnectionPool.check_connection,
+        )
+
+    async def __aenter__(self) -> Self:
+        await self.pool.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.pool.close()
+
+    async def rows(self, sql: LiteralString, arguments: Mapping[str, Any] | Sequence[Any] = ()) -> list[DictRow]:
+        """Run one statement and return its rows.
+
+        Raises:
+            DatabaseUnreachable: no connection, or it broke; whether the statement was committed is then unknown.
+        """
+        for attempt in range(CONFLICT_ATTEMPTS):
+            try:
+                async with self.pool.connection() as connection:
+                    cursor = await connection.execute(sql, arguments)
+                    return await cursor.fetchall() if cursor.description else []
+            except TRANSACTION_CONFLICTS:
+                if attempt == CONFLICT_ATTEMPTS - 1:
+                    raise
+                await asyncio.sleep(random.uniform(0.005, 0.05) * 2**attempt)  # noqa: S311 - jitter, no secret
+            except (psycopg.OperationalError, PoolTimeout) as problem:
+                raise DatabaseUnreachable(f"PostgreSQL did not answer: {problem}") from problem
+        raise AssertionError("unreachable")
+
+    async def row(self, sql: LiteralString, arguments: Mapping[str, Any] | Sequence[Any] = ()) -> DictRow | None:
+        """Run one statement and return its first row."""
+        found = await self.rows(sql, arguments)
+        return found[0] if found else None

@@ -1,0 +1,90 @@
+"""Numbered SQL files, applied once, in order, under one lock."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Final
+
+import psycopg
+from langgraph.checkpoint.postgres import PostgresSaver
+from psycopg.rows import DictRow, dict_row
+
+from tradeloop.errors import DatabaseUnreachable, SettingInvalid
+from tradeloop.store.database import OPTIONS, SCHEMA
+
+LOCK: Final = 0x74726164656C6F70
+"""Two processes that migrate at once wait for each other by this advisory lock ("tradelop")."""
+OLDEST_SERVER: Final = 150_000
+"""PostgreSQL 15: UNIQUE NULLS NOT DISTINCT does not exist before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One file of `store/sql`."""
+
+    version: int
+    name: str
+    sql: str
+
+    @property
+    def digest(self) -> str:
+        """sha256 of the text; a file that was applied never changes."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def migrations() -> list[Migration]:
+    """All migrations of this release, in order."""
+    found = []
+    for file in sorted(files("tradeloop.store").joinpath("sql").iterdir(), key=lambda f: f.name):
+        number, _, name = file.name.removesuffix(".sql").partition("_")
+        found.append(Migration(int(number), name, file.read_text()))
+    return found
+
+
+def migrate(database_url: str) -> list[str]:
+    """Bring the schema up to this release; returns the names of what was applied.
+
+    Raises:
+        DatabaseUnreachable: no answer.
+        SettingInvalid: the server is too old, or an applied file was changed afterwards.
+    """
+    try:
+        with psycopg.connect(database_url, autocommit=True, options=OPTIONS, row_factory=dict_row) as connection:
+            return _migrate(connection)
+    except psycopg.OperationalError as problem:
+        raise DatabaseUnreachable(f"PostgreSQL did not answer: {problem}", hint="tradeloop doctor") from problem
+
+
+def _migrate(connection: psycopg.Connection[DictRow]) -> list[str]:
+    if connection.info.server_version < OLDEST_SERVER:
+        raise SettingInvalid(
+            f"PostgreSQL {connection.info.server_version // 10_000} is too old; 15 or newer is expected"
+        )
+    connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+    try:
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}".encode())
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS schema_migrations (version integer PRIMARY KEY, name text NOT NULL, "
+            "digest text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        rows = connection.execute("SELECT version, digest FROM schema_migrations").fetchall()
+        applied = {row["version"]: row["digest"] for row in rows}
+        names = []
+        for migration in migrations():
+            if migration.version in applied:
+                if applied[migration.version] != migration.digest:
+                    raise SettingInvalid(f"migration {migration.version} was changed after it had been applied")
+                continue
+            with connection.transaction():
+                connection.execute(migration.sql.encode())
+                connection.execute(
+                    "INSERT INTO schema_migrations (version, name, digest) VALUES (%s, %s, %s)",
+                    (migration.version, migration.name, migration.digest),
+                )
+            names.append(f"{migration.version:04d}_{migration.name}")
+        PostgresSaver(connection).setup()  # LangGraph's own tables, in our schema
+        return names
+    finally:
+        connection.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))

@@ -1,0 +1,54 @@
+"""Records that were committed with a decision and wait for their publication."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from tradeloop.domain.records import Record
+from tradeloop.ports import OutboxRow
+from tradeloop.store.database import Database
+from tradeloop.store.texts import headers_from
+
+
+class PostgresOutbox:
+    """ports.Outbox on PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def hold(self, owner: UUID, lease_s: float) -> list[int]:
+        """Take or renew every lane that is free or ours; returns the lanes that `owner` holds now."""
+        rows = await self._database.rows(
+            "WITH free AS MATERIALIZED (SELECT lane FROM outbox_lanes WHERE owner = %(me)s OR owner IS NULL "
+            "OR lease_until < clock_timestamp() FOR UPDATE SKIP LOCKED) "
+            "UPDATE outbox_lanes l SET owner = %(me)s, fence = l.fence + (l.owner IS DISTINCT FROM %(me)s)::integer, "
+            "lease_until = clock_timestamp() + make_interval(secs => %(lease)s) FROM free "
+            "WHERE l.lane = free.lane RETURNING l.lane",
+            {"me": owner, "lease": lease_s},
+        )
+        return sorted(row["lane"] for row in rows)
+
+    async def release(self, owner: UUID) -> None:
+        """Give the lanes back at once."""
+        await self._database.rows(
+            "UPDATE outbox_lanes SET owner = NULL, lease_until = '-infinity' WHERE owner = %s", (owner,)
+        )
+
+    async def pending(self, lanes: Sequence[int], limit: int) -> list[OutboxRow]:
+        """The oldest rows of these lanes, in order. No high-water mark: late commits with smaller ids are normal."""
+        rows = await self._database.rows(
+            "SELECT id, topic, key, value, headers FROM outbox WHERE lane = ANY(%s) ORDER BY id LIMIT %s",
+            (list(lanes), limit),
+        )
+        return [
+            OutboxRow(
+                id=row["id"],
+                record=Record(row["topic"], bytes(row["key"]), bytes(row["value"]), headers_from(row["headers"])),
+            )
+            for row in rows
+        ]
+
+    async def remove(self, ids: Sequence[int]) -> None:
+        """Forget rows whose publication was acknowledged."""
+        await self._database.rows("DELETE FROM outbox WHERE id = ANY(%s)", (list(ids),))

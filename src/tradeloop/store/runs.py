@@ -1,0 +1,136 @@
+"""Ownership of runs, from claim to record."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any, Final  # Any: arguments of a statement
+from uuid import UUID
+
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from tradeloop.domain.canonical import canonical_json
+from tradeloop.domain.records import Lane
+from tradeloop.domain.runs import Claim, Outcome
+from tradeloop.kafka.messages import to_record
+from tradeloop.store.database import Database
+from tradeloop.store.texts import header_json, headers_from, storable
+
+MAX_ERROR_CHARS: Final = 4000
+"""An error text is for people; a stack of megabytes in every row would slow every list."""
+
+RECORD: Final = """
+SELECT record_runs(
+    %(owner)s, %(topic)s, %(dead_topic)s, %(runs)s::uuid[], %(fences)s::integer[], %(states)s::text[],
+    %(decision_ids)s::uuid[], %(graphs)s::text[], %(versions)s::text[], %(decisions)s::jsonb[], %(effects)s::jsonb[],
+    %(errors)s::text[], %(classes)s::text[], %(stacks)s::text[], %(values)s::bytea[], %(headers)s::jsonb[],
+    %(audits)s::jsonb[]) AS recorded
+"""
+
+
+class PostgresRuns:
+    """ports.Runs on PostgreSQL."""
+
+    def __init__(self, database: Database, dead_letters_topic: str = "") -> None:
+        self._database = database
+        self._dead_letters_topic = dead_letters_topic
+
+    async def enlist(self, owner: UUID, build: str, lease_s: float) -> None:
+        """Make `owner` known, with a lease."""
+        await self._database.rows(
+            "INSERT INTO workers (worker_id, kind, host, pid, build, lease_until) "
+            "VALUES (%s, 'worker', %s, %s, %s, clock_timestamp() + make_interval(secs => %s))",
+            (owner, socket.gethostname(), os.getpid(), build, lease_s),
+        )
+
+    async def renew(self, owner: UUID, lease_s: float) -> bool:
+        """Heartbeat; False when the lease had ended and others took the runs over."""
+        row = await self._database.row(
+            "UPDATE workers SET lease_until = clock_timestamp() + make_interval(secs => %s) "
+            "WHERE worker_id = %s AND state <> 'dead' RETURNING worker_id",
+            (lease_s, owner),
+        )
+        return row is not None
+
+    async def retire(self, owner: UUID) -> None:
+        """Give back every run and the lease."""
+        await self._database.rows("SELECT retire_worker(%s)", (owner,))
+
+    async def take_over(self) -> int:
+        """Bury workers whose lease ended, requeue what nobody owns, wake what is due; returns how many."""
+        row = await self._database.row("SELECT take_over() AS moved")
+        return int(row["moved"]) if row else 0
+
+    async def claim(self, owner: UUID, desks: Sequence[str], limit: int) -> list[Claim]:
+        """Own up to `limit` runs: only the head of a subject, the oldest first."""
+        if not desks or limit < 1:
+            return []
+        rows = await self._database.rows("SELECT * FROM claim_runs(%s, %s, %s)", (owner, list(desks), limit))
+        return [_claim(row) for row in rows]
+
+    async def retry(self, owner: UUID, claim: Claim, delay_s: float, error: str) -> bool:
+        """Let the run rest and come back; False when another worker owns it."""
+        error_class, _, text = error.partition(": ")
+        row = await self._database.row(
+            "SELECT retry_run(%s, %s, %s, %s, %s, %s, '') AS mine",
+            (owner, claim.run_id, claim.fence, delay_s, storable(text)[:MAX_ERROR_CHARS], error_class),
+        )
+        return bool(row and row["mine"])
+
+    async def record(self, owner: UUID, outcomes: Sequence[Outcome], decisions_topic: str) -> set[UUID]:
+        """Write decision, audit record, outbox row and the run's end in one transaction."""
+        arguments = {"owner": owner, "topic": decisions_topic, "dead_topic": self._dead_letters_topic}
+        row = await self._database.row(RECORD, arguments | _columns(outcomes, decisions_topic))
+        return set(row["recorded"]) if row else set()
+
+
+def _columns(outcomes: Sequence[Outcome], topic: str) -> dict[str, Any]:
+    records = [to_record(o.event, topic, Lane.OUTBOX) if o.event else None for o in outcomes]
+    return {
+        "runs": [o.claim.run_id for o in outcomes],
+        "fences": [o.claim.fence for o in outcomes],
+        "states": [o.state.value for o in outcomes],
+        "decision_ids": [o.decision_id for o in outcomes],
+        "graphs": [o.graph for o in outcomes],
+        "versions": [o.graph_version for o in outcomes],
+        "decisions": [Jsonb(o.decision.model_dump(mode="json")) if o.decision else None for o in outcomes],
+        "effects": [Jsonb(o.effect) for o in outcomes],
+        "errors": [storable(o.error)[:MAX_ERROR_CHARS] for o in outcomes],
+        "classes": [o.error_class for o in outcomes],
+        "stacks": [o.stack_hash for o in outcomes],
+        "values": [record.value if record else None for record in records],
+        "headers": [header_json(record.headers) if record else None for record in records],
+        "audits": [Jsonb(_audit_body(o)) for o in outcomes],
+    }
+
+
+def _audit_body(outcome: Outcome) -> dict[str, Any]:
+    decision = outcome.decision.model_dump(mode="json") if outcome.decision else None
+    return {
+        "decision_id": str(outcome.decision_id),
+        "event_id": str(outcome.claim.event_id),
+        "decision": decision,
+        "decision_json": canonical_json(decision),
+        "effect": outcome.effect,
+        "graph": outcome.graph,
+        "graph_version": outcome.graph_version,
+        "error": storable(outcome.error)[:MAX_ERROR_CHARS],
+    }
+
+
+def _claim(row: DictRow) -> Claim:
+    return Claim(
+        run_id=row["run_id"],
+        fence=row["fence"],
+        desk=row["desk"],
+        subject=row["subject"],
+        event_type=row["event_type"],
+        event_id=row["event_id"],
+        generation=row["generation"],
+        payload=bytes(row["payload"]),
+        fails=row["fails"],
+        takeovers=row["takeovers"],
+        headers=headers_from(row["headers"]),
+    )
