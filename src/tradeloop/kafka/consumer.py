@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from tradeloop.domain.records import Received
+from tradeloop.kafka.client import client_configuration
 from tradeloop.kafka.topics import topic_id
 
 log = structlog.get_logger()
@@ -36,22 +37,21 @@ class KafkaSource:
     def __init__(self, bootstrap: str, group: str, topic: str, positions: Positions) -> None:
         self._topic = topic
         self._positions = positions
-        self._admin = AdminClient({"bootstrap.servers": bootstrap})
+        self._admin = AdminClient(client_configuration(bootstrap))
         self._consumer: Any = Consumer(
-            {
-                "bootstrap.servers": bootstrap,
-                "group.id": group,
-                "group.protocol": "consumer",  # KIP-848; classic-only settings beside it would be refused
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "auto.offset.reset": "earliest",
-                "allow.auto.create.topics": False,
-                "fetch.wait.max.ms": 20,  # the default 500 holds an empty fetch open while an event is appended
-                "fetch.message.max.bytes": 1_048_588,
-                "queued.max.messages.kbytes": 65_536,
-                "reconnect.backoff.max.ms": 1000,
-                "error_cb": self._on_error,
-            }
+            client_configuration(
+                bootstrap,
+                group_id=group,
+                group_protocol="consumer",  # KIP-848; classic-only settings beside it would be refused
+                enable_auto_commit=False,
+                enable_auto_offset_store=False,
+                auto_offset_reset="earliest",
+                allow_auto_create_topics=False,
+                fetch_wait_max_ms=20,  # the default 500 holds an empty fetch open while an event is appended
+                fetch_message_max_bytes=1_048_588,
+                queued_max_messages_kbytes=65_536,
+                error_cb=self._on_error,
+            )
         )
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Queue[list[Received]] = asyncio.Queue()

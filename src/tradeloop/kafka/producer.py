@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, Producer
 
 from tradeloop.domain.records import Delivery, Record
 from tradeloop.errors import PublishFailed
+from tradeloop.kafka.client import client_configuration
 
 log = structlog.get_logger()
 POLL_S: Final = 0.05
@@ -25,16 +26,15 @@ class KafkaPublisher:
     """
 
     def __init__(self, bootstrap: str) -> None:
-        self._configuration = {
-            "bootstrap.servers": bootstrap,
-            "enable.idempotence": True,
-            "acks": "all",
-            "linger.ms": 2,
-            "message.timeout.ms": 0,
-            "message.max.bytes": 1_048_588,
-            "reconnect.backoff.max.ms": 1000,
-            "error_cb": self._on_error,
-        }
+        self._configuration = client_configuration(
+            bootstrap,
+            enable_idempotence=True,
+            acks="all",
+            linger_ms=2,
+            message_timeout_ms=0,
+            message_max_bytes=1_048_588,
+            error_cb=self._on_error,
+        )
         self._producer: Any = Producer(self._configuration)
         self._closing = threading.Event()
         self._away = False

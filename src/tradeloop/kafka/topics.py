@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from tradeloop.errors import KafkaUnreachable
+from tradeloop.kafka.client import client_configuration
 from tradeloop.settings import Settings
 
 PARTITIONS: Final = 6
@@ -42,7 +43,7 @@ def create_topics(bootstrap: str, settings: Settings) -> list[str]:
     Raises:
         KafkaUnreachable: the broker did not answer.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap, "socket.connection.setup.timeout.ms": 5000})
+    admin = AdminClient(client_configuration(bootstrap))
     try:
         metadata = admin.list_topics(timeout=TIMEOUT_S)
         replicas = min(3, len(metadata.brokers))

@@ -16,7 +16,7 @@ from tradeloop.errors import DatabaseUnreachable
 
 SCHEMA: Final = "tradeloop"
 OPTIONS: Final = f"-c search_path={SCHEMA} -c idle_in_transaction_session_timeout=5000 -c statement_timeout=60000"
-CONNECT_ARGUMENTS: Final[dict[str, object]] = {
+CONNECT_ARGUMENTS: Final[dict[str, Any]] = {
     "autocommit": True,
     "options": OPTIONS,
     "row_factory": dict_row,

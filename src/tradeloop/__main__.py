@@ -1,0 +1,5 @@
+"""`python -m tradeloop`."""
+
+from tradeloop.cli import main
+
+main()

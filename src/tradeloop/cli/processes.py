@@ -1,0 +1,129 @@
+"""tradeloop relay, tradeloop worker: the long-running processes."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from tradeloop.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(epilog="Example: tradeloop worker")(worker)
+    app.command(epilog="Example: tradeloop relay")(relay)
+
+
+def worker() -> None:
+    """Take events in, run their graphs, record decisions; until SIGTERM, which drains."""
+    from tradeloop.cli.context import stack_settings
+
+    settings = stack_settings()
+    settings.require("database_url", "kafka_bootstrap")
+    _serve(settings, lambda stop: _worker(settings, stop))
+
+
+def relay() -> None:
+    """Publish the outbox, sweep Airflow's history; until SIGTERM."""
+    from tradeloop.cli.context import stack_settings
+
+    settings = stack_settings()
+    settings.require("database_url", "kafka_bootstrap")
+    _serve(settings, lambda stop: _relay(settings, stop))
+
+
+def _serve(settings: Settings, serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    from tradeloop.observability import configure_logging
+
+    configure_logging(settings.log_format)
+
+    async def until_signal() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await serve(stop)
+
+    asyncio.run(until_signal())
+
+
+async def _worker(settings: Settings, stop: asyncio.Event) -> None:
+    from tradeloop.airflow.client import AirflowClient
+    from tradeloop.engine.effects import TriggerDag
+    from tradeloop.engine.intake import Intake
+    from tradeloop.engine.runner import Runner
+    from tradeloop.engine.worker import Worker, WorkerOptions
+    from tradeloop.kafka.consumer import KafkaSource
+    from tradeloop.store.checkpoints import CheckpointStore
+    from tradeloop.store.database import Database
+    from tradeloop.store.effects import PostgresEffects
+    from tradeloop.store.inbox import PostgresInbox
+    from tradeloop.store.runs import PostgresRuns
+    from tradeloop.workflow import load_workflows
+
+    workflows = load_workflows(settings.workflows)
+    desks = {event_type: workflow.desk for event_type, workflow in workflows.items()}
+    async with Database(settings.database_url) as database, AirflowClient.from_settings(settings) as airflow:
+        inbox = PostgresInbox(database, settings.dead_letters_topic)
+        runner = Runner(
+            workflows,
+            CheckpointStore(database),
+            PostgresEffects(database),
+            {"trigger_dag": TriggerDag(airflow)},
+            instance=settings.instance,
+            environment=settings.environment,
+        )
+        options = WorkerOptions(
+            desks=tuple(sorted(set(desks.values()))),
+            decisions_topic=settings.decisions_topic,
+            concurrency=settings.concurrency,
+            lease_s=settings.lease_s,
+        )
+        source = KafkaSource(
+            settings.kafka_bootstrap,
+            settings.group,
+            settings.events_topic,
+            lambda places: inbox.positions(settings.group, places),
+        )
+        try:
+            intake = Intake(inbox, settings.group, desks)
+            runs = PostgresRuns(database, settings.dead_letters_topic)
+            await Worker(source, intake, runs, runner, options).run(stop)
+        finally:
+            await source.close()
+
+
+async def _relay(settings: Settings, stop: asyncio.Event) -> None:
+    from contextlib import AsyncExitStack
+
+    from tradeloop.airflow.client import AirflowClient
+    from tradeloop.airflow.sweep import Sweep
+    from tradeloop.airflow.wake import listen
+    from tradeloop.engine.relay import Relay
+    from tradeloop.kafka.producer import KafkaPublisher
+    from tradeloop.store.captures import PostgresCaptures
+    from tradeloop.store.database import Database
+    from tradeloop.store.notices import OutboxNotices
+    from tradeloop.store.outbox import PostgresOutbox
+
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(Database(settings.database_url))
+        publisher = KafkaPublisher(settings.kafka_bootstrap)
+        stack.callback(publisher.close)
+        sweep = None
+        if settings.sweep and settings.airflow_url:
+            airflow = await stack.enter_async_context(AirflowClient.from_settings(settings))
+            sweep = Sweep(airflow, publisher, PostgresCaptures(database), settings)
+        relay = Relay(
+            PostgresOutbox(database), publisher, sweep=sweep, sweep_interval_s=settings.sweep_interval_s
+        )
+        await stack.enter_async_context(OutboxNotices(settings.database_url, relay.outbox_wake))
+        if settings.wake_port:
+            await stack.enter_async_context(listen(settings.wake_port, relay.sweep_wake))
+        stopping = asyncio.create_task(stop.wait())
+        stopping.add_done_callback(lambda _: publisher.close())
+        await relay.run(stop)
