@@ -1,0 +1,81 @@
+"""All facts about a batch, gathered by pure functions: the same batch and thresholds give the same facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from tradeloop.desks.marketdata import moves, rows
+from tradeloop.desks.marketdata.batch import Batch
+from tradeloop.desks.marketdata.findings import LISTED, Facts, Finding
+from tradeloop.desks.marketdata.policy import Thresholds
+from tradeloop.desks.marketdata.sessions import sessions
+from tradeloop.desks.marketdata.table import Table
+
+MAX_FINDINGS: Final = 50
+"""Of one rule. A batch of garbage would otherwise make a decision too large to publish."""
+_DIGITS: Final = 6
+"""Figures in findings are rounded to so many significant digits: enough to read, stable across machines."""
+
+
+def gather(batch: Batch, limits: Thresholds) -> Facts:
+    """Run every check.
+
+    Raises:
+        EventInvalid: the batch's calendar is unknown or does not reach its period.
+    """
+    expected = sessions(batch.calendar, batch.first_day, batch.last_day)
+    table = Table.read(batch.bars)
+    past = moves.history(batch, table, expected)
+    jumps, explained = moves.level_jumps(past, limits)
+    found = [
+        *moves.short_history(past, limits),
+        *rows.schema(table, batch, limits),
+        *rows.non_positive(table, batch, limits),
+        *rows.ohlc(table, limits),
+        *rows.duplicates(table),
+        *rows.missing_sessions(table, expected, batch),
+        *rows.off_calendar(table, expected, batch),
+        *moves.stale(past, limits),
+        *jumps,
+        *moves.volume(past, batch, table, limits),
+        *moves.outliers(past, explained, limits),
+    ]
+    kept = _first_of_each_rule(found)
+    present = {day for day in table.days if day is not None}
+    return Facts(
+        rows=len(table),
+        context_rows=len(batch.context),
+        sessions_expected=len(expected),
+        sessions_present=len(present & set(expected)),
+        findings=tuple(_numbered(kept)),
+        omitted=len(found) - len(kept),
+    )
+
+
+def _first_of_each_rule(found: Iterable[Finding]) -> list[Finding]:
+    kept: list[Finding] = []
+    seen: dict[str, int] = {}
+    for finding in found:
+        seen[finding.rule] = seen.get(finding.rule, 0) + 1
+        if seen[finding.rule] <= MAX_FINDINGS:
+            kept.append(finding)
+    return kept
+
+
+def _numbered(found: list[Finding]) -> Iterable[Finding]:
+    ordered = sorted(found, key=lambda finding: (finding.rule, finding.dates, finding.sentence))
+    for number, finding in enumerate(ordered, 1):
+        yield finding.model_copy(
+            update={
+                "id": f"F-{number:02d}",
+                "dates": finding.dates[:LISTED],
+                "rows": finding.rows[:LISTED],
+                "value": _rounded(finding.value),
+                "threshold": _rounded(finding.threshold),
+            }
+        )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.{_DIGITS}g}")

@@ -1,0 +1,275 @@
+"""Checks along the series, against the bars before: stale bars, level jumps, outliers, volume (MD08 to MD12, MD19)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tradeloop.desks.marketdata.batch import Batch, CorporateAction
+from tradeloop.desks.marketdata.findings import Finding, listed, row_finding
+from tradeloop.desks.marketdata.policy import Rule, Thresholds
+from tradeloop.desks.marketdata.table import COLUMNS, PRICES, Flags, Floats, Table
+
+_MAD_FLOOR: Final = 1e-4
+"""One basis point: a pegged or flat series has a MAD of 0, and every tick would be infinitely far out."""
+_SCALE_BARS: Final = 10
+"""With fewer returns than this in all there is no scale, and every large move counts as extreme."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Usable bars in order of days: the context, then the batch."""
+
+    days: list[date]
+    rows: NDArray[np.int64]
+    """Place in the batch; -1 for a context bar."""
+    columns: dict[str, Floats]
+    returns: Floats
+    """Difference of the closes' logarithms, known corporate actions taken out; NaN at 0."""
+    gaps: Floats
+    """Logarithm of the open over the close before; NaN at 0."""
+    second: Floats
+    """The second source's close; NaN where it has none."""
+
+    def __len__(self) -> int:
+        return len(self.days)
+
+    @property
+    def judged(self) -> Flags:
+        """Bars of the batch."""
+        return self.rows >= 0
+
+    def confirmed(self, at: int, tolerance: float) -> bool | None:
+        """Whether the second source has the same close on that day; None when it has no bar."""
+        other, ours = float(self.second[at]), float(self.columns["close"][at])
+        return None if math.isnan(other) else abs(ours - other) <= tolerance * abs(other)
+
+
+def history(batch: Batch, table: Table, expected: Sequence[date]) -> History:
+    """Join context and batch; rows that cannot be read, come twice or have no session are left out."""
+    context = Table.read(batch.context)
+    open_days = set(expected)
+    picked: dict[date, tuple[Table, int]] = {}
+    for source, whole in ((context, context.whole), (table, table.whole)):
+        for row in np.flatnonzero(whole).tolist():
+            day = source.days[row]
+            usable = day in open_days if source is table else day is not None and day < batch.first_day
+            if day is not None and usable and source.values["close"][row] > 0 and source.values["open"][row] > 0:
+                picked.setdefault(day, (source, row))
+    days = sorted(picked)
+    columns = {
+        name: np.array([picked[day][0].values[name][picked[day][1]] for day in days], dtype=np.float64)
+        for name in COLUMNS
+    }
+    rows = np.array([picked[day][1] if picked[day][0] is table else -1 for day in days], dtype=np.int64)
+    closes = np.log(columns["close"])
+    returns, gaps = np.full(len(days), np.nan), np.full(len(days), np.nan)
+    returns[1:] = np.diff(closes)
+    gaps[1:] = np.log(columns["open"][1:]) - closes[:-1]
+    _take_out_actions(batch.corporate_actions, days, returns, gaps)
+    return History(days, rows, columns, returns, gaps, _second_closes(batch, days))
+
+
+def _take_out_actions(actions: Sequence[CorporateAction], days: list[date], returns: Floats, gaps: Floats) -> None:
+    for action in actions:
+        at = next((index for index, day in enumerate(days) if day >= action.date), None)
+        step = math.log(action.factor)
+        # A series that is already adjusted does not jump: then there is nothing to take out.
+        if at and abs(returns[at] - step) < abs(returns[at]):
+            returns[at] -= step
+            gaps[at] -= step
+
+
+def _second_closes(batch: Batch, days: list[date]) -> Floats:
+    if batch.second_source is None:
+        return np.full(len(days), np.nan)
+    other = Table.read(batch.second_source.bars)
+    closes = {day: float(close) for day, close in zip(other.days, other.values["close"], strict=True) if close > 0}
+    return np.array([closes.get(day, math.nan) for day in days], dtype=np.float64)
+
+
+def stale(past: History, limits: Thresholds) -> list[Finding]:
+    """MD08: the same bar again and again."""
+    count = len(past)
+    same = np.zeros(count, dtype=np.bool_)
+    if count > 1:
+        same[1:] = np.logical_and.reduce([_equal(past.columns[name]) for name in COLUMNS])
+    flat = np.logical_and.reduce([past.columns["close"] == past.columns[name] for name in PRICES])
+    found, start = [], 0
+    for at in range(1, count + 1):
+        if at < count and same[at]:
+            continue
+        length, need = at - start, limits.stale_flat_bars if flat[start] else limits.stale_bars
+        repeated = [each for each in range(start + 1, at) if past.rows[each] >= 0]
+        if length >= need and repeated:
+            told = f"{length} bars in a row are the same, from {past.days[start]} to {past.days[at - 1]}"
+            found.append(_finding(Rule.STALE, past, repeated, told, value=float(length), threshold=float(need)))
+        start = at
+    return found
+
+
+def level_jumps(past: History, limits: Thresholds) -> tuple[list[Finding], Flags]:
+    """MD10: prices jump by a split's or a unit's factor, for one bar, for some, or to the end.
+
+    Returns the findings and which returns they explain, so that no other check names them again.
+    """
+    ratios = np.log(np.array(limits.level_ratios))
+    steps = np.concatenate([ratios, -ratios])
+    nearest = np.abs(past.returns[:, None] - steps).argmin(axis=1) if len(past) else np.zeros(0, dtype=np.int64)
+    step = steps[nearest]
+    with np.errstate(invalid="ignore"):
+        near = np.abs(past.returns - step) <= limits.level_tolerance
+        opened = np.abs(past.gaps - step) <= limits.level_tolerance
+        certain = np.abs(step) >= math.log(limits.level_certain_ratio) - 1e-9
+    jumps = near & (opened | certain)
+    found = []
+    for start, stop in _segments(np.flatnonzero(jumps).tolist(), step, len(past)):
+        shifted = [at for at in range(start, stop) if past.rows[at] >= 0]
+        ends_here = stop < len(past) and past.rows[stop] >= 0
+        if past.rows[start] >= 0 or ends_here:
+            found.append(_level_finding(past, start, stop, shifted or [stop], limits))
+    return found, jumps
+
+
+def _segments(jumps: list[int], step: Floats, count: int) -> list[tuple[int, int]]:
+    """From each jump to the one that takes it back, to the next jump, or to the end."""
+    segments, pending = [], None
+    for at in jumps:
+        if pending is not None:
+            segments.append((pending, at))
+            back = abs(step[at] + step[pending]) < 1e-9
+            pending = None if back else at
+        else:
+            pending = at
+    if pending is not None:
+        segments.append((pending, count))
+    return segments
+
+
+def _level_finding(past: History, start: int, stop: int, shifted: list[int], limits: Thresholds) -> Finding:
+    ratio = float(math.exp(past.returns[start]))
+    factor = ratio if ratio >= 1 else 1 / ratio
+    near = min(limits.level_ratios, key=lambda known: abs(math.log(known / factor)))
+    first, last = past.days[start], past.days[stop - 1]
+    if stop == start + 1 and stop < len(past):
+        span = f"on {first} and back on the next bar"
+    elif stop < len(past):
+        span = f"from {first} to {last}"
+    else:
+        span = f"on {first} and stay there" if start < len(past) - 1 else f"on {first}, the last bar"
+    way = "up" if ratio >= 1 else "down"
+    told = f"prices jump {way} by a factor near {near:g} ({factor:.4g}) {span}, without a known corporate action"
+    agrees = past.confirmed(start, limits.second_source_tolerance) if past.rows[start] >= 0 else None
+    found = _finding(
+        Rule.LEVEL, past, shifted, told + _second(agrees), value=ratio, threshold=math.exp(limits.level_tolerance) - 1
+    )
+    return found.model_copy(update={"confirmed": agrees})
+
+
+def outliers(past: History, explained: Flags, limits: Thresholds) -> list[Finding]:
+    """MD09 and MD19: a return far outside the bars before it, taken back by the next bar or not."""
+    moves = np.expm1(past.returns)
+    large = past.judged & ~explained & (np.abs(moves) >= limits.outlier_move)
+    usable = ~explained & np.isfinite(past.returns)
+    found, reversed_at = [], -1
+    for at in np.flatnonzero(large).tolist():
+        if at == reversed_at:
+            continue
+        score = _score(past.returns, usable, at, limits)
+        if score <= limits.outlier_mad:
+            continue
+        after = at + 1 < len(past) and not explained[at + 1]
+        share = -float(past.returns[at + 1] / past.returns[at]) if after else 0.0
+        is_spike = share >= limits.reversal_share
+        reversed_at = at + 1 if is_spike else -1
+        found.append(_outlier_finding(past, at, float(moves[at]), score, share if is_spike else None, limits))
+    return found
+
+
+def _score(returns: Floats, usable: Flags, at: int, limits: Thresholds) -> float:
+    before = np.flatnonzero(usable[:at])[-limits.history_bars :]
+    if len(before) < limits.history_bars_min:  # the best scale there is: all other bars
+        before = np.flatnonzero(usable & (np.arange(len(usable)) != at))
+    if len(before) < _SCALE_BARS:
+        return math.inf
+    median = float(np.median(returns[before]))
+    spread = max(float(np.median(np.abs(returns[before] - median))), _MAD_FLOOR)
+    return abs(float(returns[at]) - median) / spread
+
+
+def _outlier_finding(
+    past: History, at: int, move: float, score: float, share: float | None, limits: Thresholds
+) -> Finding:
+    agrees = past.confirmed(at, limits.second_source_tolerance)
+    distance = f"{score:.1f} MAD from the median" if math.isfinite(score) else "with no history to compare"
+    if share is not None:
+        turn = f"{share:.0%} of it taken back by the next bar"
+    else:
+        turn = "no reversal" if at + 1 < len(past) else "no bar after it to show a reversal"
+    size = f"{move:+.1%}".replace("-", "−")
+    told = f"{size} on {past.days[at]}, {distance}, {turn}{_second(agrees)}"
+    rule = Rule.EXTREME if share is None else Rule.SPIKE
+    found = _finding(rule, past, [at], told, value=move, threshold=limits.outlier_move)
+    return found.model_copy(update={"confirmed": agrees, "score": round(score, 2) if math.isfinite(score) else None})
+
+
+def volume(past: History, batch: Batch, table: Table, limits: Thresholds) -> list[Finding]:
+    """MD12: volume below zero, zero where the asset class trades, or far above the bars before."""
+    found = []
+    given = table.values["volume"]
+    for rows, told in (
+        (np.flatnonzero(given < 0).tolist(), "volume is negative"),
+        (np.flatnonzero(given == 0).tolist() if batch.asset_class in limits.volume_required else [], "volume is zero"),
+    ):
+        if rows:
+            found.append(row_finding(Rule.VOLUME, table, rows, f"{told} on {listed(map(table.label, rows))}"))
+    traded = past.columns["volume"]
+    for at in np.flatnonzero(past.judged & (traded > 0)).tolist():
+        before = traded[max(0, at - limits.history_bars) : at]
+        before = before[before > 0]
+        if len(before) < limits.history_bars_min:
+            continue
+        multiple = float(traded[at] / np.median(before))
+        if multiple > limits.volume_multiple:
+            told = f"volume on {past.days[at]} is {multiple:.1f} times the median of the {len(before)} bars before"
+            found.append(_finding(Rule.VOLUME, past, [at], told, value=multiple, threshold=limits.volume_multiple))
+    return found
+
+
+def short_history(past: History, limits: Thresholds) -> list[Finding]:
+    """MD00: too few bars before the batch to say what an ordinary move is."""
+    before = int(np.count_nonzero(past.rows < 0))
+    if before > limits.history_bars_min:
+        return []
+    told = f"only {before} usable bars before the period; {limits.history_bars_min + 1} are needed to judge moves"
+    return [Finding(rule=Rule.HISTORY, value=float(before), threshold=float(limits.history_bars_min), sentence=told)]
+
+
+def _equal(column: Floats) -> Flags:
+    # Volume may be absent in both: then the prices alone tell.
+    same: Flags = (column[1:] == column[:-1]) | (np.isnan(column[1:]) & np.isnan(column[:-1]))
+    return same
+
+
+def _second(agrees: bool | None) -> str:
+    if agrees is None:
+        return ", no second source"
+    return ", confirmed by the second source" if agrees else ", contradicted by the second source"
+
+
+def _finding(rule: Rule, past: History, at: list[int], sentence: str, *, value: float, threshold: float) -> Finding:
+    return Finding(
+        rule=rule,
+        dates=tuple(past.days[each].isoformat() for each in at),
+        rows=tuple(int(past.rows[each]) for each in at if past.rows[each] >= 0),
+        count=len(at),
+        value=value,
+        threshold=threshold,
+        sentence=sentence,
+    )

@@ -1,0 +1,46 @@
+"""The trading days of an exchange."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import Any  # exchange_calendars ships no types
+
+from tradeloop.errors import EventInvalid
+
+
+@lru_cache(maxsize=1024)
+def sessions(calendar: str, first: date, last: date) -> tuple[date, ...]:
+    """The sessions from `first` to `last`, both included.
+
+    The first call of a process imports exchange_calendars and takes about 1.5 s; `warm` does that ahead of time.
+
+    Raises:
+        EventInvalid: there is no such calendar, or it does not reach that far.
+    """
+    from exchange_calendars.errors import CalendarError
+
+    try:
+        found = _calendar(calendar, first.year, last.year)
+        return tuple(moment.date() for moment in found.sessions_in_range(first.isoformat(), last.isoformat()))
+    except (CalendarError, ValueError) as problem:
+        text = " ".join(str(problem).split())
+        raise EventInvalid(f"payload.data.calendar: {calendar!r} from {first} to {last}: {text}") from problem
+
+
+def warm(calendar: str = "XNYS") -> None:
+    """Import what `sessions` needs, so that the first batch of a worker does not wait for it."""
+    today = datetime.now(UTC).date()
+    sessions(calendar, today - timedelta(days=7), today)
+
+
+@lru_cache(maxsize=64)
+def _calendar(name: str, first_year: int, last_year: int) -> Any:
+    import exchange_calendars
+
+    # A margin around the year: the library refuses a day before the calendar's own first session.
+    first, last = date(first_year - 1, 12, 1), date(last_year + 1, 1, 31)
+    try:
+        return exchange_calendars.get_calendar(name, start=first.isoformat(), end=last.isoformat())
+    except ValueError:  # some calendars are known for a span of years only: take all of it
+        return exchange_calendars.get_calendar(name)
