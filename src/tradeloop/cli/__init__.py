@@ -12,7 +12,7 @@ from tradeloop.errors import TradeloopError
 
 def build_app() -> typer.Typer:
     """All commands; a module a noun."""
-    from tradeloop.cli import audit, demo, db, processes, runs, stack
+    from tradeloop.cli import audit, db, demo, processes, runs, stack
 
     app = typer.Typer(
         name="tradeloop",

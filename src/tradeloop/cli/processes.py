@@ -118,9 +118,7 @@ async def _relay(settings: Settings, stop: asyncio.Event) -> None:
         if settings.sweep and settings.airflow_url:
             airflow = await stack.enter_async_context(AirflowClient.from_settings(settings))
             sweep = Sweep(airflow, publisher, PostgresCaptures(database), settings)
-        relay = Relay(
-            PostgresOutbox(database), publisher, sweep=sweep, sweep_interval_s=settings.sweep_interval_s
-        )
+        relay = Relay(PostgresOutbox(database), publisher, sweep=sweep, sweep_interval_s=settings.sweep_interval_s)
         await stack.enter_async_context(OutboxNotices(settings.database_url, relay.outbox_wake))
         if settings.wake_port:
             await stack.enter_async_context(listen(settings.wake_port, relay.sweep_wake))

@@ -85,9 +85,12 @@ class RunView:
     event_type: str
     graph: str
     graph_version: str
+    appended_at: datetime
+    """When the broker put the event on the log."""
     received_at: datetime
     finished_at: datetime | None
-    decision_id: UUID | None
+    decision_id: UUID
+    """Names the run for people, and is the id of the DAG run that it starts."""
     decision: Decision | None
     effect: dict[str, object]
     error: str

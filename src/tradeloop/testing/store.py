@@ -1,0 +1,281 @@
+"""The engine's tables in memory: Inbox, Runs, EffectLedger, Outbox and Captures of one process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import JsonValue
+
+from tradeloop.domain.actions import Action, Effect, EffectState
+from tradeloop.domain.records import DeadLetter, Lane, Received, Record
+from tradeloop.domain.runs import Claim, Outcome
+from tradeloop.errors import RunLost
+from tradeloop.kafka.messages import to_record
+from tradeloop.ports import Arrival, OutboxRow, TopicPartition
+
+
+@dataclass
+class _Work:
+    claim: Claim
+    seq: int
+    state: str
+    owner: UUID | None = None
+    fence: int = 0
+    fails: int = 0
+    takeovers: int = 0
+    due_at: float = 0.0
+
+
+@dataclass
+class MemoryStore:
+    """Everything that PostgreSQL keeps for the engine; one instance serves as each of the store's ports.
+
+    Single-threaded: a call runs to its end without giving up the loop, which is what a transaction is there.
+    """
+
+    finished: dict[UUID, Outcome] = field(default_factory=dict)
+    unhandled: set[UUID] = field(default_factory=set)
+    dead: list[DeadLetter] = field(default_factory=list)
+    doubles: list[UUID] = field(default_factory=list)
+    effects: dict[str, Effect] = field(default_factory=dict)
+    _work: dict[UUID, _Work] = field(default_factory=dict)
+    _keys: set[UUID] = field(default_factory=set)
+    _positions: dict[tuple[str, UUID, int], int] = field(default_factory=dict)
+    _leases: dict[UUID, float] = field(default_factory=dict)
+    _outbox: list[OutboxRow] = field(default_factory=list)
+    _lanes: tuple[UUID | None, float] = (None, 0.0)
+    _cursors: dict[str, datetime] = field(default_factory=dict)
+    _captured: set[UUID] = field(default_factory=set)
+    _numbers: int = 0
+
+    async def positions(self, group: str, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Next offset of each partition that has been read before."""
+        known = {(topic, part): offset for (name, topic, part), offset in self._positions.items() if name == group}
+        return {place: known[place] for place in partitions if place in known}
+
+    async def accept(
+        self,
+        group: str,
+        owner: UUID,
+        arrivals: Sequence[Arrival],
+        dead: Sequence[tuple[Received, DeadLetter]],
+        slots: int,
+    ) -> list[Claim]:
+        """Take a batch in and claim up to `slots` of its runs."""
+        before = dict(self._positions)
+        claims: list[Claim] = []
+        for arrival in arrivals:
+            place = (group, arrival.received.topic_id, arrival.received.partition)
+            if arrival.received.offset < before.get(place, 0):
+                continue
+            self._move(place, arrival.received.offset)
+            if arrival.event_id in self._keys:
+                self.doubles.append(arrival.event_id)
+                continue
+            self._keys.add(arrival.event_id)
+            if not arrival.desk:
+                self.unhandled.add(arrival.run_id)
+                continue
+            is_head = all(
+                (w.claim.desk, w.claim.subject) != (arrival.desk, arrival.subject) for w in self._work.values()
+            )
+            work = _Work(_claim(arrival), self._number(), "q")
+            self._work[arrival.run_id] = work
+            if is_head and len(claims) < slots:
+                claims.append(self._own(work, owner))
+        for received, letter in dead:
+            place = (group, received.topic_id, received.partition)
+            if received.offset >= before.get(place, 0):
+                self._bury(letter)
+            self._move(place, received.offset)
+        return claims
+
+    async def enlist(self, owner: UUID, build: str, lease_s: float) -> None:
+        """Make `owner` known, with a lease."""
+        self._leases[owner] = time.monotonic() + lease_s
+
+    async def renew(self, owner: UUID, lease_s: float) -> bool:
+        """Heartbeat; False when the owner was buried."""
+        if owner not in self._leases:
+            return False
+        self._leases[owner] = time.monotonic() + lease_s
+        return True
+
+    async def retire(self, owner: UUID) -> None:
+        """Give back every run and the lease."""
+        self._leases.pop(owner, None)
+        for work in self._work.values():
+            if work.state == "r" and work.owner == owner:
+                work.state, work.owner = "q", None
+
+    async def take_over(self) -> int:
+        """Bury the dead, requeue what nobody owns, wake what is due."""
+        now = time.monotonic()
+        self._leases = {owner: until for owner, until in self._leases.items() if until >= now}
+        moved = 0
+        for work in self._work.values():
+            if work.state == "r" and work.owner not in self._leases:
+                work.state, work.owner, work.takeovers, moved = "q", None, work.takeovers + 1, moved + 1
+            elif work.state == "w" and work.due_at <= now:
+                work.state, moved = "q", moved + 1
+        return moved
+
+    async def claim(self, owner: UUID, desks: Sequence[str], limit: int) -> list[Claim]:
+        """Own up to `limit` runs: heads of their subjects, the oldest first."""
+        heads: dict[tuple[str, str], _Work] = {}
+        for work in sorted(self._work.values(), key=lambda w: w.seq):
+            heads.setdefault((work.claim.desk, work.claim.subject), work)
+        ready = [work for work in heads.values() if work.state == "q" and work.claim.desk in desks]
+        return [self._own(work, owner) for work in sorted(ready, key=lambda w: w.seq)[:limit]]
+
+    async def retry(self, owner: UUID, claim: Claim, delay_s: float, error: str) -> bool:
+        """Let the run rest and come back."""
+        work = self._owned(owner, claim)
+        if work is None:
+            return False
+        work.state, work.owner, work.fails = "w", None, work.fails + 1
+        work.due_at = time.monotonic() + delay_s
+        return True
+
+    async def record(self, owner: UUID, outcomes: Sequence[Outcome], decisions_topic: str) -> set[UUID]:
+        """End the runs that `owner` still owns."""
+        recorded: set[UUID] = set()
+        for outcome in outcomes:
+            if self._owned(owner, outcome.claim) is None:
+                continue
+            del self._work[outcome.claim.run_id]
+            self.finished[outcome.claim.run_id] = outcome
+            recorded.add(outcome.claim.run_id)
+            if outcome.event:
+                self._announce(to_record(outcome.event, decisions_topic, Lane.OUTBOX))
+            if outcome.state.value == "failed":
+                letter = DeadLetter("run", outcome.error, outcome.error_class, outcome.claim.payload)
+                self._bury(replace(letter, run_id=outcome.claim.run_id, event_id=outcome.claim.event_id))
+        return recorded
+
+    async def prepare(self, owner: UUID, claim: Claim, slot: str, decision_id: UUID, action: Action) -> Effect:
+        """Write the effect down, or read what stands there."""
+        if self._owned(owner, claim) is None:
+            raise RunLost(f"run {claim.run_id} belongs to another worker")
+        key = action.key(subject=claim.subject, cause=claim.event_id, slot=slot)
+        taken = next((e for e in self.effects.values() if (e.run_id, e.slot) == (claim.run_id, slot)), None)
+        if key not in self.effects and taken is None:
+            self.effects[key] = Effect(
+                key=key,
+                run_id=claim.run_id,
+                decision_id=decision_id,
+                slot=slot,
+                action=action,
+                state=EffectState.PREPARED,
+            )
+        return self.effects.get(key) or taken or self.effects[key]
+
+    async def start(self, owner: UUID, claim: Claim, key: str) -> bool:
+        """prepared or executing -> executing."""
+        effect = self.effects.get(key)
+        if effect is None or self._owned(owner, claim) is None:
+            return False
+        if effect.state not in (EffectState.PREPARED, EffectState.EXECUTING):
+            return False
+        self._change(key, state=EffectState.EXECUTING, calls=effect.calls + 1, blocked_reason="")
+        return True
+
+    async def finish(self, key: str, *, executed: bool, result: Mapping[str, JsonValue], error: str) -> None:
+        """executing -> executed or failed."""
+        if self.effects[key].state in (EffectState.EXECUTING, EffectState.OUTCOME_UNKNOWN):
+            state = EffectState.EXECUTED if executed else EffectState.FAILED
+            self._change(key, state=state, result=dict(result), error=error)
+
+    async def block(self, key: str, reason: str) -> None:
+        """executing -> prepared."""
+        if self.effects[key].state is EffectState.EXECUTING:
+            self._change(key, state=EffectState.PREPARED, blocked_reason=reason)
+
+    async def hold(self, owner: UUID, lease_s: float) -> list[int]:
+        """Take or renew the lanes when they are free or ours."""
+        holder, until = self._lanes
+        if holder not in (None, owner) and until > time.monotonic():
+            return []
+        self._lanes = (owner, time.monotonic() + lease_s)
+        return list(range(16))
+
+    async def release(self, owner: UUID) -> None:
+        """Give the lanes back at once."""
+        if self._lanes[0] == owner:
+            self._lanes = (None, 0.0)
+
+    async def pending(self, lanes: Sequence[int], limit: int) -> list[OutboxRow]:
+        """The oldest rows, in order."""
+        return self._outbox[:limit] if lanes else []
+
+    async def remove(self, ids: Sequence[int]) -> None:
+        """Forget published rows."""
+        self._outbox = [row for row in self._outbox if row.id not in set(ids)]
+
+    async def cursor(self, name: str) -> datetime | None:
+        """Where the sweep has got to."""
+        return self._cursors.get(name)
+
+    async def move_cursor(self, name: str, to: datetime) -> None:
+        """Move on; never back."""
+        self._cursors[name] = max(to, self._cursors.get(name, to))
+
+    async def known(self, event_ids: Sequence[UUID]) -> set[UUID]:
+        """Which of these were published by the sweep, accepted, or buried."""
+        buried = {letter.event_id for letter in self.dead if letter.source == "airflow"}
+        return set(event_ids) & (self._captured | self._keys | buried)
+
+    async def remember(self, published: Sequence[tuple[UUID, Mapping[str, JsonValue]]]) -> None:
+        """Keep the ids that the sweep has published."""
+        self._captured |= {event_id for event_id, _ in published}
+
+    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+        """Write dead letters of the capture edge."""
+        for letter in letters:
+            self._bury(letter)
+
+    def _bury(self, letter: DeadLetter) -> None:
+        def place(of: DeadLetter) -> tuple[object, ...]:
+            return (of.source, of.topic_id, of.partition, of.offset, of.run_id, of.event_id)
+
+        if all(place(letter) != place(known) for known in self.dead):
+            self.dead.append(letter)
+
+    def _announce(self, record: Record) -> None:
+        self._outbox.append(OutboxRow(self._number(), record))
+
+    def _number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    def _move(self, place: tuple[str, UUID, int], offset: int) -> None:
+        self._positions[place] = max(self._positions.get(place, 0), offset + 1)
+
+    def _own(self, work: _Work, owner: UUID) -> Claim:
+        work.state, work.owner, work.fence = "r", owner, work.fence + 1
+        return replace(work.claim, fence=work.fence, fails=work.fails, takeovers=work.takeovers)
+
+    def _owned(self, owner: UUID, claim: Claim) -> _Work | None:
+        work = self._work.get(claim.run_id)
+        return work if work and (work.state, work.owner, work.fence) == ("r", owner, claim.fence) else None
+
+    def _change(self, key: str, **values: object) -> None:
+        self.effects[key] = self.effects[key].model_copy(update=values)
+
+
+def _claim(arrival: Arrival) -> Claim:
+    return Claim(
+        run_id=arrival.run_id,
+        fence=0,
+        desk=arrival.desk,
+        subject=arrival.subject,
+        event_type=arrival.event_type,
+        event_id=arrival.event_id,
+        generation=0,
+        payload=arrival.received.value,
+        headers=arrival.received.headers,
+    )
