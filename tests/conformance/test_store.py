@@ -1,0 +1,299 @@
+"""What every store promises the engine; run against memory and PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from tradeloop import Action, Decision, WorkflowEvent
+from tradeloop.domain.actions import EffectState
+from tradeloop.domain.records import DeadLetter, Received
+from tradeloop.domain.runs import Claim, Outcome, RunState, new_run_id
+from tradeloop.errors import RunLost
+from tradeloop.ports import Arrival
+from tradeloop.testing.store import MemoryStore
+
+TOPIC = UUID("00000000-0000-0000-0000-0000000000aa")
+GROUP = "conformance"
+ACTION = Action(kind="trigger_dag", target="publish_batch", params={"symbol": "SPX"})
+
+
+@dataclass
+class Store:
+    inbox: Any
+    runs: Any
+    effects: Any
+    outbox: Any
+    captures: Any
+    owner: UUID
+    seen: Any
+    """Counts of what is not part of a port: doubles, dead letters, unhandled."""
+
+
+def _memory() -> Store:
+    store = MemoryStore()
+
+    async def seen() -> SimpleNamespace:
+        return SimpleNamespace(doubles=len(store.doubles), dead=len(store.dead), unhandled=len(store.unhandled))
+
+    return Store(store, store, store, store, store, uuid4(), seen)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    if request.param == "memory":
+        found = _memory()
+        await found.runs.enlist(found.owner, "test", 60)
+        yield found
+        return
+    from tradeloop.store.captures import PostgresCaptures
+    from tradeloop.store.database import Database
+    from tradeloop.store.effects import PostgresEffects
+    from tradeloop.store.inbox import PostgresInbox
+    from tradeloop.store.outbox import PostgresOutbox
+    from tradeloop.store.runs import PostgresRuns
+
+    async with Database(request.getfixturevalue("database_url"), size=4) as database:
+
+        async def seen() -> SimpleNamespace:
+            row = await database.row(
+                "SELECT (SELECT count(*) FROM inbox_doubles) AS doubles, (SELECT count(*) FROM dead_letters) AS dead, "
+                "(SELECT count(*) FROM runs WHERE state = 'unhandled') AS unhandled"
+            )
+            return SimpleNamespace(**(row or {}))
+
+        found = Store(
+            PostgresInbox(database),
+            PostgresRuns(database),
+            PostgresEffects(database),
+            PostgresOutbox(database),
+            PostgresCaptures(database),
+            uuid4(),
+            seen,
+        )
+        await found.runs.enlist(found.owner, "test", 60)
+        yield found
+
+
+def arrival(
+    offset: int, *, subject: str = "s", desk: str = "desk", event_id: UUID | None = None, part: int = 0
+) -> Arrival:
+    return Arrival(
+        received=Received("events", TOPIC, part, offset, b"k", b'{"n": 1}', (("tradeloop_lane", b"fast"),)),
+        event_id=event_id or uuid4(),
+        event_type="some.type",
+        desk=desk,
+        subject=subject,
+        run_id=new_run_id(),
+    )
+
+
+def ended(claim: Claim, state: RunState = RunState.DONE) -> Outcome:
+    decision_id = uuid4()
+    event = WorkflowEvent(
+        event_id=decision_id,
+        event_type="decision.recorded",
+        timestamp=datetime.now(UTC),
+        source="tradeloop",
+        workflow_id="w",
+        workflow_run_id="r",
+        subject=claim.subject,
+    )
+    return Outcome(
+        claim=claim,
+        state=state,
+        decision_id=decision_id,
+        graph="g",
+        graph_version="v",
+        decision=Decision(outcome="ACCEPT"),
+        event=event if state is RunState.DONE else None,
+        error="" if state is RunState.DONE else "broken",
+    )
+
+
+async def take(store: Store, *arrivals: Arrival, slots: int = 10) -> list[Claim]:
+    return await store.inbox.accept(GROUP, store.owner, list(arrivals), [], slots)
+
+
+async def test_an_accepted_event_is_claimed_at_once(store: Store) -> None:
+    only = arrival(0)
+    claims = await take(store, only)
+    assert [(c.run_id, c.fence, c.payload) for c in claims] == [(only.run_id, 1, b'{"n": 1}')]
+
+
+async def test_the_position_moves_behind_what_was_accepted(store: Store) -> None:
+    await take(store, arrival(0), arrival(7, part=1))
+    assert await store.inbox.positions(GROUP, [(TOPIC, 0), (TOPIC, 1), (TOPIC, 2)]) == {(TOPIC, 0): 1, (TOPIC, 1): 8}
+
+
+async def test_records_below_the_position_change_nothing(store: Store) -> None:
+    await take(store, arrival(5))
+    assert await take(store, arrival(3), arrival(5)) == []
+    assert (await store.seen()).doubles == 0
+
+
+async def test_an_event_that_comes_again_is_counted_and_dropped(store: Store) -> None:
+    first = arrival(0)
+    await take(store, first)
+    assert await take(store, arrival(1, event_id=first.event_id)) == []
+    assert (await store.seen()).doubles == 1
+
+
+async def test_an_event_twice_in_one_batch_makes_one_run(store: Store) -> None:
+    first = arrival(0)
+    claims = await take(store, first, arrival(1, event_id=first.event_id))
+    assert [claim.run_id for claim in claims] == [first.run_id]
+
+
+async def test_only_the_head_of_a_subject_runs(store: Store) -> None:
+    first, second, other = arrival(0), arrival(1), arrival(2, subject="other")
+    claims = await take(store, first, second, other)
+    assert {claim.run_id for claim in claims} == {first.run_id, other.run_id}
+    assert await store.runs.claim(store.owner, ["desk"], 10) == []
+
+
+async def test_the_record_of_a_run_lets_the_next_of_its_subject_go(store: Store) -> None:
+    first, second = arrival(0), arrival(1)
+    (claim,) = await take(store, first, second)
+    assert await store.runs.record(store.owner, [ended(claim)], "decisions") == {first.run_id}
+    (following,) = await store.runs.claim(store.owner, ["desk"], 10)
+    assert following.run_id == second.run_id
+
+
+async def test_no_more_runs_are_claimed_than_there_are_slots(store: Store) -> None:
+    claims = await take(store, *(arrival(n, subject=f"s{n}") for n in range(5)), slots=2)
+    assert len(claims) == 2
+    assert len(await store.runs.claim(store.owner, ["desk"], 2)) == 2
+
+
+async def test_a_type_that_nobody_handles_is_recorded_as_such(store: Store) -> None:
+    assert await take(store, arrival(0, desk="")) == []
+    assert (await store.seen()).unhandled == 1
+
+
+async def test_a_dead_letter_read_twice_is_one(store: Store) -> None:
+    received = Received("events", TOPIC, 0, 0, None, b"rubbish")
+    letter = DeadLetter("kafka", "not JSON", "EventNotJson", b"rubbish", "events", TOPIC, 0, 0)
+    for _ in range(2):
+        await store.inbox.accept(GROUP, store.owner, [], [(received, letter)], 10)
+    assert (await store.seen()).dead == 1
+    assert await store.inbox.positions(GROUP, [(TOPIC, 0)]) == {(TOPIC, 0): 1}
+
+
+async def test_a_run_is_recorded_once(store: Store) -> None:
+    (claim,) = await take(store, arrival(0))
+    outcome = ended(claim)
+    assert await store.runs.record(store.owner, [outcome], "decisions") == {claim.run_id}
+    assert await store.runs.record(store.owner, [outcome], "decisions") == set()
+
+
+async def test_a_decision_waits_in_the_outbox_until_it_is_removed(store: Store) -> None:
+    (claim,) = await take(store, arrival(0, subject="SPX"))
+    await store.runs.record(store.owner, [ended(claim)], "decisions")
+    lanes = await store.outbox.hold(store.owner, 10)
+    (row,) = await store.outbox.pending(lanes, 10)
+    assert (row.record.topic, row.record.key) == ("decisions", b"SPX")
+    await store.outbox.remove([row.id])
+    assert await store.outbox.pending(lanes, 10) == []
+
+
+async def test_lanes_belong_to_one_relay_at_a_time(store: Store) -> None:
+    other = uuid4()
+    assert len(await store.outbox.hold(store.owner, 10)) == 16
+    assert await store.outbox.hold(other, 10) == []
+    await store.outbox.release(store.owner)
+    assert len(await store.outbox.hold(other, 10)) == 16
+
+
+async def test_a_failed_run_leaves_a_dead_letter(store: Store) -> None:
+    (claim,) = await take(store, arrival(0))
+    await store.runs.record(store.owner, [ended(claim, RunState.FAILED)], "decisions")
+    assert (await store.seen()).dead == 1
+
+
+async def test_a_resting_run_comes_back_when_it_is_due(store: Store) -> None:
+    (claim,) = await take(store, arrival(0))
+    assert await store.runs.retry(store.owner, claim, 0.0, "Error: later")
+    assert await store.runs.claim(store.owner, ["desk"], 10) == []
+    assert await store.runs.take_over() == 1
+    (again,) = await store.runs.claim(store.owner, ["desk"], 10)
+    assert (again.run_id, again.fence, again.fails) == (claim.run_id, 2, 1)
+
+
+async def test_the_runs_of_a_dead_worker_go_to_another(store: Store) -> None:
+    dead, (claim,) = store.owner, await take(store, arrival(0))
+    assert await store.runs.renew(dead, -1.0)
+    assert await store.runs.take_over() == 1
+    heir = uuid4()
+    await store.runs.enlist(heir, "test", 60)
+    (taken,) = await store.runs.claim(heir, ["desk"], 10)
+    assert (taken.fence, taken.takeovers) == (2, 1)
+    assert await store.runs.record(dead, [ended(claim)], "decisions") == set()
+    assert not await store.runs.renew(dead, 60)
+    assert await store.runs.record(heir, [ended(taken)], "decisions") == {taken.run_id}
+
+
+async def test_a_worker_that_leaves_gives_its_runs_back(store: Store) -> None:
+    await take(store, arrival(0))
+    await store.runs.retire(store.owner)
+    assert len(await store.runs.claim(uuid4(), ["desk"], 10)) == 1
+
+
+async def test_the_first_action_of_a_slot_is_the_action(store: Store) -> None:
+    (claim,) = await take(store, arrival(0))
+    first = await store.effects.prepare(store.owner, claim, "act", uuid4(), ACTION)
+    again = await store.effects.prepare(store.owner, claim, "act", uuid4(), ACTION)
+    other = await store.effects.prepare(store.owner, claim, "act", uuid4(), Action(kind="trigger_dag", target="other"))
+    assert first == again == other
+
+
+async def test_an_effect_goes_from_prepared_over_executing_to_executed(store: Store) -> None:
+    (claim,) = await take(store, arrival(0))
+    effect = await store.effects.prepare(store.owner, claim, "act", uuid4(), ACTION)
+    assert effect.state is EffectState.PREPARED
+    assert await store.effects.start(store.owner, claim, effect.key)
+    await store.effects.finish(effect.key, executed=True, result={"dag_run_id": "x"}, error="")
+    done = await store.effects.prepare(store.owner, claim, "act", uuid4(), ACTION)
+    assert (done.state, done.calls, done.result) == (EffectState.EXECUTED, 1, {"dag_run_id": "x"})
+    assert not await store.effects.start(store.owner, claim, effect.key)
+
+
+async def test_a_blocked_effect_is_prepared_again_and_says_why(store: Store) -> None:
+    (claim,) = await take(store, arrival(0))
+    effect = await store.effects.prepare(store.owner, claim, "act", uuid4(), ACTION)
+    await store.effects.start(store.owner, claim, effect.key)
+    await store.effects.block(effect.key, "DAG is paused")
+    waiting = await store.effects.prepare(store.owner, claim, "act", uuid4(), ACTION)
+    assert (waiting.state, waiting.blocked_reason) == (EffectState.PREPARED, "DAG is paused")
+
+
+async def test_whoever_lost_the_run_prepares_and_starts_nothing(store: Store) -> None:
+    (claim,) = await take(store, arrival(0))
+    effect = await store.effects.prepare(store.owner, claim, "act", uuid4(), ACTION)
+    stranger = uuid4()
+    assert not await store.effects.start(stranger, claim, effect.key)
+    with pytest.raises(RunLost):
+        await store.effects.prepare(stranger, claim, "act", uuid4(), ACTION)
+
+
+async def test_the_capture_cursor_never_moves_back(store: Store) -> None:
+    late, early = datetime(2026, 11, 2, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
+    assert await store.captures.cursor("business") is None
+    await store.captures.move_cursor("business", late)
+    await store.captures.move_cursor("business", early)
+    assert await store.captures.cursor("business") == late
+
+
+async def test_what_was_published_accepted_or_buried_is_known(store: Store) -> None:
+    accepted, published, buried, unknown = arrival(0), uuid4(), uuid4(), uuid4()
+    await take(store, accepted)
+    await store.captures.remember([(published, {"dag": "d"})])
+    await store.captures.bury([DeadLetter("airflow", "redacted", "EventRedacted", b"{}", event_id=buried)])
+    asked = [accepted.event_id, published, buried, unknown]
+    assert await store.captures.known(asked) == {accepted.event_id, published, buried}

@@ -1,0 +1,70 @@
+"""Real servers for the tests: started once a session by tradeloop's own stack, on free ports, ended with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from tradeloop.settings import Settings
+from tradeloop.store.database import Database
+from tradeloop.store.migrations import migrate
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real test inputs, which live beside the project and not in it."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"the real test inputs are absent: no folder {SHARED_DATA.name} beside the project")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """PostgreSQL and Kafka; the settings fields that name them."""
+    from tradeloop.stack import Stack
+    from tradeloop.stack.credentials import load_credentials
+    from tradeloop.stack.databases import url
+
+    settings = Settings(home=tmp_path_factory.mktemp("servers"), postgres_port=0, kafka_port=0, _env_file=None)
+    with Stack(settings, parts=["postgres", "kafka"]) as stack:
+        port = stack.part("postgres").port
+        administrator = url("postgres", load_credentials(stack.home).postgres_password, port, "postgres")
+        yield {**stack.addresses, "administrator_url": administrator}
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(servers: dict[str, str]) -> str:
+    """Address of a real broker."""
+    return servers["kafka_bootstrap"]
+
+
+@pytest.fixture(scope="session")
+def template(servers: dict[str, str]) -> dict[str, str]:
+    """A migrated database that tests copy."""
+    migrate(servers["database_url"])
+    return servers
+
+
+@pytest.fixture
+def database_url(template: dict[str, str]) -> Iterator[str]:
+    """A migrated, empty database of this test's own."""
+    base, _, origin = template["database_url"].rpartition("/")
+    name = f"test_{uuid4().hex[:12]}"
+    with psycopg.connect(template["administrator_url"], autocommit=True) as admin:
+        admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{origin}" OWNER tradeloop'.encode())
+    yield f"{base}/{name}"
+    with psycopg.connect(template["administrator_url"], autocommit=True) as admin:
+        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """An open connection pool to `database_url`."""
+    async with Database(database_url, size=4) as opened:
+        yield opened
