@@ -1,0 +1,52 @@
+# `make demo` and `make test` do all set-up themselves; Python 3.11, 3.12 or 3.13 with pip is all they need.
+# PYTHON=/path/to/python chooses the interpreter.
+PYTHON ?=
+BIN := .venv/bin
+export PYTHON
+
+.PHONY: help setup demo test check format bench lock up down clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    show the road, from an Airflow task to the DAG run that it causes"
+	@echo "make test    pass the tests"
+	@echo "make check   format, lint, types, import contracts"
+	@echo "make bench   run every benchmark"
+	@echo "make up      start PostgreSQL, Kafka, Airflow, relay and worker; make down stops them"
+	@echo "make lock    resolve the dependencies anew; make clean removes all that was made"
+
+setup:
+	@scripts/setup
+
+demo: setup
+	@$(BIN)/tradeloop demo $(ARGS)
+
+test: setup
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: setup
+	@$(BIN)/tradeloop bench all $(ARGS)
+
+up: setup
+	@$(BIN)/tradeloop up $(ARGS)
+
+down: setup
+	@$(BIN)/tradeloop down $(ARGS)
+
+lock: setup
+	@scripts/lock
+
+clean:
+	@if [ -x $(BIN)/tradeloop ]; then $(BIN)/tradeloop down --wipe || true; fi
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov build dist .coverage
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
