@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
-from tradeloop.errors import PartFailed, PrerequisiteMissing
+from tradeloop.errors import PrerequisiteMissing
 from tradeloop.stack.databases import stored_head
 from tradeloop.stack.home import Home, write_private
-from tradeloop.stack.part import Context, StartBrokenOff
-from tradeloop.stack.processes import end_group, last_lines, spawn
+from tradeloop.stack.part import Context
 
 SERVICE_ACCOUNT = "tradeloop"
 ADMINISTRATOR = "admin"
@@ -52,7 +50,8 @@ def migrate(context: Context, variables: dict[str, str]) -> None:
     if head and stamp.exists() and stamp.read_text() == head and stored_head(address) == head:
         return
     context.report("Airflow makes its tables")
-    _run_migration(context, variables)
+    argv = [sys.executable, "-m", "airflow", "db", "migrate"]
+    context.run("airflow-migrate", argv, variables, within_s=MIGRATE_WITHIN_S)
     stamp.write_text(head)
 
 
@@ -71,17 +70,3 @@ def current_head() -> str:
 def _values(name: str, texts: list[str]) -> set[str]:
     pattern = re.compile(rf"""^{name}\s*(?::[^=]+)?=\s*["'](\w+)["']""", re.MULTILINE)
     return {match[1] for text in texts if (match := pattern.search(text))}
-
-
-def _run_migration(context: Context, variables: dict[str, str]) -> None:
-    log = context.home.log("airflow-migrate")
-    child = spawn([sys.executable, "-m", "airflow", "db", "migrate"], variables, log, context.home.root)
-    deadline = time.monotonic() + MIGRATE_WITHIN_S
-    while not child.has_ended() and time.monotonic() < deadline:
-        if context.cancelled.wait(0.05):
-            break
-    end_group(child, 0.0)
-    if child.popen.returncode and not context.cancelled.is_set():
-        raise PartFailed("Airflow could not make its tables.", where=f"{log}\n{last_lines(log)}")
-    if context.cancelled.is_set():
-        raise StartBrokenOff

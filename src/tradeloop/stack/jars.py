@@ -5,40 +5,41 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
 
 from tradeloop.errors import PartFailed
+from tradeloop.stack.part import Context, StartBrokenOff
+from tradeloop.stack.processes import python_environment
 
 KAFKA_VERSION = "4.4.0"
 COORDINATES = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.slf4j:slf4j-simple:1.7.36"
 RESOLVE_WITHIN_S = 300.0
 
 
-def classpath() -> str:
+def classpath(context: Context) -> str:
     """Kafka's class path; the first call on a machine fetches 46 MB.
 
     Raises:
         PartFailed: the jars cannot be had, or are not the ones that tradeloop was built with.
     """
     wanted = expected_hashes()
-    folder = cache_folder() / f"kafka-{KAFKA_VERSION}"
-    if _differing(folder, wanted):
-        _fill(folder, wanted)
-    return os.pathsep.join(str(folder / name) for name in sorted(wanted))
+    if _differing(folder(), wanted):
+        context.report(f"Kafka {KAFKA_VERSION} is fetched, 46 MB, once on this machine")
+        _fill(folder(), wanted, _resolve(context))
+    return joined()
 
 
-def are_cached() -> bool:
-    """Whether the jars are on this machine already."""
-    folder = cache_folder() / f"kafka-{KAFKA_VERSION}"
-    return all((folder / name).exists() for name in expected_hashes())
+def joined() -> str:
+    """The class path as it is, unchecked."""
+    return os.pathsep.join(str(folder() / name) for name in sorted(expected_hashes()))
 
 
-def cache_folder() -> Path:
+def folder() -> Path:
+    """Where the jars are kept for every stack of this user."""
     base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "tradeloop"
+    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "tradeloop" / f"kafka-{KAFKA_VERSION}"
 
 
 def expected_hashes() -> dict[str, str]:
@@ -47,8 +48,8 @@ def expected_hashes() -> dict[str, str]:
     return {name: digest for digest, name in (line.split() for line in text.splitlines())}
 
 
-def _differing(folder: Path, wanted: dict[str, str]) -> list[str]:
-    return [name for name, digest in wanted.items() if _sha256(folder / name) != digest]
+def _differing(place: Path, wanted: dict[str, str]) -> list[str]:
+    return [name for name, digest in wanted.items() if _sha256(place / name) != digest]
 
 
 def _sha256(path: Path) -> str:
@@ -59,11 +60,11 @@ def _sha256(path: Path) -> str:
         return ""
 
 
-def _fill(folder: Path, wanted: dict[str, str]) -> None:
-    found = {path.name: path for path in _resolve()}
+def _fill(target: Path, wanted: dict[str, str], resolved: list[Path]) -> None:
+    found = {path.name: path for path in resolved}
     if missing := sorted(wanted.keys() - found.keys()):
         raise PartFailed(f"Kafka {KAFKA_VERSION} cannot be had in full: {', '.join(missing)} did not come.")
-    beside = folder.with_name(f"{folder.name}.{os.getpid()}")
+    beside = target.with_name(f"{target.name}.{os.getpid()}")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     for name in wanted:
@@ -75,30 +76,28 @@ def _fill(folder: Path, wanted: dict[str, str]) -> None:
             where=str(found[wrong[0]]),
             hint="remove that file and start again; if it happens again, your Maven mirror alters files",
         )
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(target, ignore_errors=True)
     try:
-        beside.rename(folder)
+        beside.rename(target)
     except OSError:
         # Another start has just put the same, checked files there.
         shutil.rmtree(beside)
 
 
-def _resolve() -> list[Path]:
+def _resolve(context: Context) -> list[Path]:
     try:
-        result = subprocess.run(
+        log = context.run(
+            "jgo",
             [sys.executable, "-m", "jgo", "info", "jars", COORDINATES],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=RESOLVE_WITHIN_S,
+            python_environment() | {"XDG_RUNTIME_DIR": str(context.home.root)},  # it warns on its output without one
+            within_s=RESOLVE_WITHIN_S,
         )
-    except subprocess.TimeoutExpired as problem:
-        raise PartFailed(f"Kafka's jars did not come within {RESOLVE_WITHIN_S:.0f} s.") from problem
-    jars = [Path(line.strip()) for line in result.stdout.splitlines() if line.strip().endswith(".jar")]
-    if result.returncode or not jars:
+    except StartBrokenOff:
+        raise
+    except PartFailed as problem:
         raise PartFailed(
             "Kafka's jars could not be fetched.",
-            where=(result.stderr or result.stdout).strip()[-800:],
+            where=problem.where,
             hint="check the network or proxy, or set TRADELOOP_KAFKA_BOOTSTRAP to a broker of your own",
-        )
-    return jars
+        ) from problem
+    return [Path(line.strip()) for line in log.read_text().splitlines() if line.strip().endswith(".jar")]

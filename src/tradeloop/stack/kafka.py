@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -58,7 +57,7 @@ def part(context: Context) -> Part:
         name="kafka",
         label=f"Kafka {jars.KAFKA_VERSION}",
         prepare=lambda: _prepare(context, folder, port, controller_port),
-        command=lambda: [*_java(), "-cp", jars.classpath(), "kafka.Kafka", str(properties)],
+        command=lambda: [*_java(), "-cp", jars.joined(), "kafka.Kafka", str(properties)],
         environment=_environment,
         ready=ready,
         port=port,
@@ -66,9 +65,7 @@ def part(context: Context) -> Part:
 
 
 def _prepare(context: Context, folder: Path, port: int, controller_port: int) -> None:
-    if not jars.are_cached():
-        context.report("Kafka is fetched, 46 MB, once on this machine")
-    classpath = jars.classpath()
+    classpath = jars.classpath(context)
     folder.mkdir(mode=0o700, exist_ok=True)
     data = folder / "data"
     properties = folder / "server.properties"
@@ -76,19 +73,9 @@ def _prepare(context: Context, folder: Path, port: int, controller_port: int) ->
     if (folder / "formatted").exists():
         return
     shutil.rmtree(data, ignore_errors=True)
-    result = subprocess.run(
-        [
-            *_java(),
-            *("-cp", classpath, "kafka.tools.StorageTool", "format"),
-            *("-t", context.credentials.kafka_cluster_id, "-c", str(properties)),
-        ],
-        env=_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode:
-        raise PartFailed("Kafka's storage could not be formatted.", where=(result.stderr or result.stdout).strip())
+    argv = [*_java(), "-cp", classpath, "kafka.tools.StorageTool", "format"]
+    argv += ["-t", context.credentials.kafka_cluster_id, "-c", str(properties)]
+    context.run("kafka-format", argv, _environment())
     (folder / "formatted").touch()
 
 

@@ -6,13 +6,14 @@ import signal
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tradeloop.errors import PartFailed
 from tradeloop.settings import Settings
 from tradeloop.stack.credentials import Credentials
 from tradeloop.stack.home import Home
 from tradeloop.stack.ports import Ports
-from tradeloop.stack.processes import Child
+from tradeloop.stack.processes import Child, last_lines, run
 
 Progress = Callable[[str, str, str, float], None]
 """Called with part, state, detail and the seconds since the start; from several threads, one at a time."""
@@ -39,6 +40,23 @@ class Context:
     """Extra variables for the parts of Airflow."""
     report: Callable[[str], None] = lambda _: None
     """One sentence for the person who started the stack."""
+    hurried: threading.Event = field(default_factory=threading.Event)
+    """Set when somebody does not want to wait for a graceful end."""
+
+    def run(self, name: str, argv: list[str], environment: Mapping[str, str], *, within_s: float = 120.0) -> Path:
+        """Run a preparing program to its end; its log, where its own lines are the last.
+
+        Raises:
+            PartFailed: it failed; the end of its log is in the message.
+            StartBrokenOff: the start was broken off meanwhile.
+        """
+        log = self.home.log(name)
+        well = run(argv, environment, log, self.home.root, within_s=within_s, cancelled=self.cancelled)
+        if self.cancelled.is_set():
+            raise StartBrokenOff
+        if not well:
+            raise PartFailed(f"{name} failed.", where=f"{log}\n{last_lines(log)}")
+        return log
 
     def address(self, name: str) -> str:
         """A part's address: given by a part that runs, else by the settings."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
-from tradeloop.errors import PartFailed, PrerequisiteMissing
+from tradeloop.errors import PrerequisiteMissing
 from tradeloop.stack import databases
 from tradeloop.stack.part import Context, Part
 from tradeloop.stack.ports import LOOPBACK
@@ -114,20 +113,16 @@ def _initialise(context: Context, data: Path) -> None:
     with tempfile.NamedTemporaryFile("w", dir=context.home.root) as password:
         password.write(context.credentials.postgres_password)
         password.flush()
-        result = subprocess.run(
+        context.run(
+            "initdb",
             [
                 *unprivileged(),
                 str(binaries() / "initdb"),
                 *("--pgdata", str(data), "--username", SUPERUSER, "--pwfile", password.name),
                 *("--auth", "scram-sha-256", "--locale", "C.UTF-8", "--encoding", "UTF8", "--no-sync"),
             ],
-            env=_environment(),
-            capture_output=True,
-            text=True,
-            check=False,
+            _environment(),
         )
-    if result.returncode:
-        raise PartFailed("PostgreSQL's initdb failed.", where=result.stderr.strip() or result.stdout.strip())
     (data / "initialised").touch()
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
 import psutil
 
@@ -61,6 +62,19 @@ def spawn(argv: list[str], environment: Mapping[str, str], log: Path, home: Path
             start_new_session=True,
         )
     return Child(popen, created_at(popen.pid), log, offset)
+
+
+def run(
+    argv: list[str], environment: Mapping[str, str], log: Path, home: Path, *, within_s: float, cancelled: Event
+) -> bool:
+    """Run a program to its end as a process of the stack; whether it ended well, in time and undisturbed."""
+    child = spawn(argv, environment, log, home)
+    deadline = time.monotonic() + within_s
+    while not child.has_ended() and time.monotonic() < deadline:
+        if cancelled.wait(0.02):
+            break
+    end_group(child, 0.0)
+    return child.popen.returncode == 0
 
 
 def python_environment() -> dict[str, str]:

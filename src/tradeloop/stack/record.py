@@ -48,11 +48,19 @@ class Owner(BaseModel):
         return self.pid > 0 and is_same(self.pid, self.created_at)
 
 
+class Failure(BaseModel):
+    """Why a start failed, for whoever waits for it in another process."""
+
+    message: str = ""
+    where: str = ""
+    hint: str = ""
+
+
 class StackRecord(BaseModel):
     """The whole stack; it holds no password."""
 
     state: Literal["starting", "up", "stopping", "down", "failed"] = "down"
-    error: str = ""
+    failure: Failure | None = None
     owner: Owner = Field(default_factory=Owner)
     parts: dict[str, PartRecord] = Field(default_factory=dict)
     addresses: dict[str, str] = Field(default_factory=dict)

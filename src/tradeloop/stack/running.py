@@ -107,7 +107,9 @@ class Running:
         if self._child is None:
             return
         deadline = time.monotonic() + self.part.stop_within_s
-        while time.monotonic() < deadline and not (self._child.has_ended() and not group_lives(self._child.pid)):
+        while time.monotonic() < deadline and not self._context.hurried.is_set():
+            if self._child.has_ended() and not group_lives(self._child.pid):
+                break
             time.sleep(POLL_S)
         end_group(self._child, 0.0)
         self._due_at = 0.0

@@ -64,13 +64,8 @@ def settings_in_use(context: Context) -> Settings:
 
 
 def as_environment(settings: Settings) -> dict[str, str]:
-    """The variables from which a child process reads these same settings; defaults are left out."""
-    variables: dict[str, str] = {}
-    for name, field in Settings.model_fields.items():
-        value = getattr(settings, name)
-        if value != field.get_default(call_default_factory=True):
-            variables[PREFIX + name.upper()] = _text(value)
-    return variables
+    """The variables from which a child process reads exactly these settings, whatever its `.env` says."""
+    return {PREFIX + name.upper(): _text(getattr(settings, name)) for name in Settings.model_fields}
 
 
 def _text(value: object) -> str:

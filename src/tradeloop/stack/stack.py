@@ -6,11 +6,10 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from tradeloop.errors import NotFound, StackConflict
+from tradeloop.errors import NotFound, StackConflict, TradeloopError
 from tradeloop.settings import Settings
 from tradeloop.stack import services
 from tradeloop.stack.credentials import load_credentials
@@ -20,7 +19,7 @@ from tradeloop.stack.part import Context, Part, Progress, StartBrokenOff
 from tradeloop.stack.plan import AIRFLOW, STOP_ORDER, names_of, parts_of
 from tradeloop.stack.ports import Ports
 from tradeloop.stack.postgres import make_socket_folder, remove_socket_folder
-from tradeloop.stack.record import Owner, PartRecord, RecordKeeper, StackRecord, State, load_record
+from tradeloop.stack.record import Failure, Owner, PartRecord, RecordKeeper, StackRecord, State, load_record
 from tradeloop.stack.running import Running
 
 TICK_S = 0.25
@@ -113,7 +112,7 @@ class Stack:
             self._prepare()
             self._start_parts()
         except BaseException as problem:
-            self._end(state="failed", error=str(problem))
+            self._end("failed", failure_of(problem))
             raise
         self.record.state = "up"
         self._keeper.save()
@@ -123,12 +122,17 @@ class Stack:
 
     def stop(self) -> None:
         """End every part, writers before what they write to; no process stays behind."""
-        self._end(state="down", error="")
+        self._end("down", None)
 
     def cancel(self) -> None:
         """Make a start that is under way end with an error; safe in a signal handler."""
         if self._context:
             self._context.cancelled.set()
+
+    def hurry(self) -> None:
+        """Make an end that is under way use force at once; safe in a signal handler."""
+        if self._context:
+            self._context.hurried.set()
 
     def signal(self, name: str, number: int, *, whole_group: bool = True) -> None:
         """Send a signal to a part, such as SIGSTOP or SIGKILL."""
@@ -237,7 +241,7 @@ class Stack:
                     if not self._ended.is_set():
                         running.look_after()
 
-    def _end(self, *, state: Literal["down", "failed"], error: str) -> None:
+    def _end(self, state: Literal["down", "failed"], failure: Failure | None) -> None:
         self._ended.set()
         self.cancel()
         with self._mutex:
@@ -248,7 +252,7 @@ class Stack:
                 self._end_group([self._running[name] for name in group if name in self._running])
             end_leftovers(self.home, self.record)
             remove_socket_folder(self.record.socket_folder)
-            self.record.state, self.record.error = state, error
+            self.record.state, self.record.failure = state, failure
             self.record.addresses, self.record.socket_folder = {}, ""
             self._keeper.save()
             self._running.clear()
@@ -293,5 +297,8 @@ def already_running(home: Home) -> StackConflict:
     )
 
 
-def home_of(settings: Settings) -> Home:
-    return Home.open(Path(settings.home))
+def failure_of(problem: BaseException) -> Failure:
+    """What to tell in another process about a failed start."""
+    if isinstance(problem, TradeloopError):
+        return Failure(message=problem.message, where=problem.where, hint=problem.hint)
+    return Failure(message=f"{type(problem).__name__}: {problem}")

@@ -1,0 +1,105 @@
+"""tradeloop up, down, status: everything on one machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tradeloop.settings import Settings
+
+OnlyOption = Annotated[str, typer.Option(help="Parts, separated by commas, such as postgres,kafka,airflow.")]
+CODES = "Exit codes: 0 done, 1 a part failed, 2 wrong usage, 5 a stack runs already, 130 Ctrl-C."
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(epilog=f"Examples: tradeloop up --detach · tradeloop up --only postgres,kafka. {CODES}")(up)
+    app.command(epilog=f"Examples: tradeloop down · tradeloop down --wipe. {CODES}")(down)
+    app.command(epilog="Examples: tradeloop status · tradeloop status --json. Exit codes: 0 up, 3 no stack is up.")(
+        status
+    )
+
+
+def up(
+    detach: Annotated[bool, typer.Option("--detach", help="Return when all is ready; the stack goes on.")] = False,
+    only: OnlyOption = "",
+) -> None:
+    """Start PostgreSQL, Kafka, Airflow, relay and worker; a later start goes on with the data."""
+    from tradeloop.settings import load_settings
+    from tradeloop.stack.screen import Screen
+    from tradeloop.stack.supervisor import launch, run_in_foreground
+
+    settings = load_settings()
+    parts = [part.strip() for part in only.split(",") if part.strip()] or None
+    with Screen() as screen:
+        if detach:
+            launch(settings, parts, screen)
+            _tell_addresses(settings)
+            return
+
+        def progress(part: str, state: str, detail: str, elapsed_s: float) -> None:
+            if state == "up":
+                _tell_addresses(settings)
+                typer.echo("Ctrl-C stops everything.", err=True)
+            else:
+                screen(part, state, detail, elapsed_s)
+
+        run_in_foreground(settings, parts, progress)
+
+
+def down(
+    wipe: Annotated[bool, typer.Option("--wipe", help="Remove its data, secrets and logs, too.")] = False,
+) -> None:
+    """Stop everything that runs in this home, also what a killed start left."""
+    from tradeloop.settings import load_settings
+    from tradeloop.stack.screen import Screen
+    from tradeloop.stack.supervisor import halt
+
+    settings = load_settings()
+    with Screen() as screen:
+        found = halt(settings.home, screen, wipe=wipe)
+    ended = "stopped" if found else "nothing ran here"
+    typer.echo(f"{ended}; data, secrets and logs were removed" if wipe else ended, err=True)
+
+
+def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False) -> None:
+    """Show each part: state, process, port, memory, log."""
+    from tradeloop.settings import load_settings
+    from tradeloop.stack.lookup import describe
+
+    found = describe(load_settings().home)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        typer.echo(f"{found['state']}  {found['home']}")
+        for part in found["parts"]:
+            port = f":{part['port']}" if part["port"] else ""
+            pid = f"pid {part['pid']}" if part["pid"] else ""
+            memory = f"{part['memory_mb']} MB" if part["memory_mb"] else ""
+            again = f"restarted {part['restarts']} times" if part["restarts"] else ""
+            columns = (
+                f"  {part['name']:<16} {part['state']:<10} {port:<7} {pid:<12} {memory:>8}  {again} {part['detail']}"
+            )
+            typer.echo(columns.rstrip())
+        for name, value in found["addresses"].items():
+            typer.echo(f"  {name:<16} {value}")
+    if found["state"] != "up":
+        raise typer.Exit(3)
+
+
+def _tell_addresses(settings: Settings) -> None:
+    from tradeloop.stack.lookup import describe
+
+    found = describe(settings.home)
+    for name, value in found["addresses"].items():
+        typer.echo(f"  {name:<16} {value}", err=True)
+    if "airflow_url" in found["addresses"]:
+        typer.echo(f"  sign in as admin; its password is in {_short(Path(found['airflow_passwords']))}", err=True)
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
