@@ -23,7 +23,7 @@ _CELL_CHARS: Final = 40
 """A longer cell is no price and no date; it is cut, so that a finding that quotes it stays readable."""
 
 Model = TypeVar("Model", bound=BaseModel)
-AssetClass = Literal["index", "equity", "etf", "crypto", "fx", "rate", "spread", "commodity"]
+AssetClass = Literal["index", "equity", "etf", "fund", "crypto", "fx", "rate", "spread", "commodity"]
 
 
 def _cell(value: object) -> str | None:

@@ -100,7 +100,7 @@ def stale(past: History, limits: Thresholds) -> list[Finding]:
     same = np.zeros(count, dtype=np.bool_)
     if count > 1:
         same[1:] = np.logical_and.reduce([_equal(past.columns[name]) for name in COLUMNS])
-    flat = np.logical_and.reduce([past.columns["close"] == past.columns[name] for name in PRICES])
+    flat = _flat(past)
     found, start = [], 0
     for at in range(1, count + 1):
         if at < count and same[at]:
@@ -129,26 +129,26 @@ def level_jumps(past: History, limits: Thresholds) -> tuple[list[Finding], Flags
         certain = np.abs(step) >= math.log(limits.level_certain_ratio) - 1e-9
     jumps = near & (opened | certain)
     found = []
-    for start, stop in _segments(np.flatnonzero(jumps).tolist(), step, len(past)):
+    for start, stop, back in _segments(np.flatnonzero(jumps).tolist(), step, len(past)):
         shifted = [at for at in range(start, stop) if past.rows[at] >= 0]
-        ends_here = stop < len(past) and past.rows[stop] >= 0
+        ends_here = back and past.rows[stop] >= 0
+        # A level that shifted during the context and stays was decided upon when it came.
         if past.rows[start] >= 0 or ends_here:
             found.append(_level_finding(past, start, stop, shifted or [stop], limits))
     return found, jumps
 
 
-def _segments(jumps: list[int], step: Floats, count: int) -> list[tuple[int, int]]:
-    """From each jump to the one that takes it back, to the next jump, or to the end."""
-    segments, pending = [], None
+def _segments(jumps: list[int], step: Floats, count: int) -> list[tuple[int, int, bool]]:
+    """From each jump to the one that takes it back (then True), to the next jump, or to the end."""
+    segments: list[tuple[int, int, bool]] = []
+    pending: int | None = None
     for at in jumps:
+        back = pending is not None and abs(step[at] + step[pending]) < 1e-9
         if pending is not None:
-            segments.append((pending, at))
-            back = abs(step[at] + step[pending]) < 1e-9
-            pending = None if back else at
-        else:
-            pending = at
+            segments.append((pending, at, back))
+        pending = None if back else at
     if pending is not None:
-        segments.append((pending, count))
+        segments.append((pending, count, False))
     return segments
 
 
@@ -175,21 +175,37 @@ def _level_finding(past: History, start: int, stop: int, shifted: list[int], lim
 def outliers(past: History, explained: Flags, limits: Thresholds) -> list[Finding]:
     """MD09 and MD19: a return far outside the bars before it, taken back by the next bar or not."""
     moves = np.expm1(past.returns)
-    large = past.judged & ~explained & (np.abs(moves) >= limits.outlier_move)
+    smallest = min(limits.outlier_move, limits.displaced_move)
+    large = past.judged & ~explained & (np.abs(moves) >= smallest)
     usable = ~explained & np.isfinite(past.returns)
     found, reversed_at = [], -1
     for at in np.flatnonzero(large).tolist():
         if at == reversed_at:
             continue
-        score = _score(past.returns, usable, at, limits)
-        if score <= limits.outlier_mad:
-            continue
-        after = at + 1 < len(past) and not explained[at + 1]
-        share = -float(past.returns[at + 1] / past.returns[at]) if after else 0.0
+        share = 0.0
+        if at + 1 < len(past) and not explained[at + 1]:
+            share = -float(past.returns[at + 1] / past.returns[at])
         is_spike = share >= limits.reversal_share
+        is_displaced = is_spike and _displaced(past, at, limits)
+        score = _score(past.returns, usable, at, limits)
+        enough, least = (
+            (limits.displaced_mad, limits.displaced_move) if is_displaced else (limits.outlier_mad, limits.outlier_move)
+        )
+        if score <= enough or abs(moves[at]) < least:
+            continue
         reversed_at = at + 1 if is_spike else -1
-        found.append(_outlier_finding(past, at, float(moves[at]), score, share if is_spike else None, limits))
+        seen = _Outlier(at, float(moves[at]), least, score, share if is_spike else None, is_displaced)
+        found.append(_outlier_finding(past, seen, limits))
     return found
+
+
+def _displaced(past: History, at: int, limits: Thresholds) -> bool:
+    """Whether the bar opened away from the one before and the next one opened back: nobody traded the way."""
+    if _flat(past)[at]:  # one price a day (a fund's net asset value): its open says nothing of its own
+        return False
+    move = past.returns[at]
+    there, back = float(past.gaps[at] / move), -float(past.gaps[at + 1] / move)
+    return min(there, back) >= limits.reversal_share
 
 
 def _score(returns: Floats, usable: Flags, at: int, limits: Thresholds) -> float:
@@ -203,20 +219,31 @@ def _score(returns: Floats, usable: Flags, at: int, limits: Thresholds) -> float
     return abs(float(returns[at]) - median) / spread
 
 
-def _outlier_finding(
-    past: History, at: int, move: float, score: float, share: float | None, limits: Thresholds
-) -> Finding:
-    agrees = past.confirmed(at, limits.second_source_tolerance)
-    distance = f"{score:.1f} MAD from the median" if math.isfinite(score) else "with no history to compare"
-    if share is not None:
-        turn = f"{share:.0%} of it taken back by the next bar"
+@dataclass(frozen=True, slots=True)
+class _Outlier:
+    at: int
+    move: float
+    least: float
+    score: float
+    reversed_share: float | None
+    is_displaced: bool
+
+
+def _outlier_finding(past: History, seen: _Outlier, limits: Thresholds) -> Finding:
+    agrees = past.confirmed(seen.at, limits.second_source_tolerance)
+    known = math.isfinite(seen.score)
+    distance = f"{seen.score:.1f} MAD from the median" if known else "with no history to compare"
+    if seen.reversed_share is not None:
+        turn = f"{seen.reversed_share:.0%} of it taken back by the next bar"
     else:
-        turn = "no reversal" if at + 1 < len(past) else "no bar after it to show a reversal"
-    size = f"{move:+.1%}".replace("-", "−")
-    told = f"{size} on {past.days[at]}, {distance}, {turn}{_second(agrees)}"
-    rule = Rule.EXTREME if share is None else Rule.SPIKE
-    found = _finding(rule, past, [at], told, value=move, threshold=limits.outlier_move)
-    return found.model_copy(update={"confirmed": agrees, "score": round(score, 2) if math.isfinite(score) else None})
+        turn = "no reversal" if seen.at + 1 < len(past) else "no bar after it to show a reversal"
+    if seen.is_displaced:
+        turn += ", the whole bar apart from both neighbours"
+    size = f"{seen.move:+.1%}".replace("-", "−")
+    told = f"{size} on {past.days[seen.at]}, {distance}, {turn}{_second(agrees)}"
+    rule = Rule.EXTREME if seen.reversed_share is None else Rule.SPIKE
+    found = _finding(rule, past, [seen.at], told, value=seen.move, threshold=seen.least)
+    return found.model_copy(update={"confirmed": agrees, "score": round(seen.score, 2) if known else None})
 
 
 def volume(past: History, batch: Batch, table: Table, limits: Thresholds) -> list[Finding]:
@@ -254,6 +281,13 @@ def short_history(past: History, limits: Thresholds) -> list[Finding]:
 def _equal(column: Floats) -> Flags:
     # Volume may be absent in both: then the prices alone tell.
     same: Flags = (column[1:] == column[:-1]) | (np.isnan(column[1:]) & np.isnan(column[:-1]))
+    return same
+
+
+def _flat(past: History) -> Flags:
+    same: Flags = np.ones(len(past), dtype=np.bool_)
+    for name in PRICES:
+        same &= past.columns[name] == past.columns["close"]
     return same
 
 

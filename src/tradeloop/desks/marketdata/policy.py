@@ -62,6 +62,8 @@ class Thresholds(_Part):
     outlier_mad: float = Field(gt=0, le=1000)
     outlier_move: float = Field(gt=0, le=10)
     reversal_share: Share
+    displaced_mad: float = Field(gt=0, le=1000)
+    displaced_move: float = Field(gt=0, le=10)
     level_ratios: tuple[Annotated[float, Field(gt=1.2, le=1_000_000)], ...] = Field(min_length=1)
     level_tolerance: float = Field(gt=0, le=0.2)
     level_certain_ratio: float = Field(gt=1)
@@ -108,6 +110,7 @@ class Policy(_Part):
     lattice: tuple[Outcome, ...]
     thresholds: Thresholds
     rows_share_max: float = Field(ge=0, le=1)
+    rows_share_min: int = Field(ge=1)
     rows_share_decision: Outcome
     refetches_max: int = Field(ge=0, le=100)
     rules: dict[Rule, RulePolicy]

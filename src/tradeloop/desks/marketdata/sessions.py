@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import Any  # exchange_calendars ships no types
+from typing import Any, Final  # exchange_calendars ships no types
 
 from tradeloop.errors import EventInvalid
+
+FIRST_YEAR: Final = 1985
+"""Batches of later years share one calendar."""
 
 
 @lru_cache(maxsize=1024)
@@ -21,11 +24,11 @@ def sessions(calendar: str, first: date, last: date) -> tuple[date, ...]:
     from exchange_calendars.errors import CalendarError
 
     try:
-        found = _calendar(calendar, first.year, last.year)
+        found = _calendar(calendar, *_span(first, last))
         return tuple(moment.date() for moment in found.sessions_in_range(first.isoformat(), last.isoformat()))
     except (CalendarError, ValueError) as problem:
         text = " ".join(str(problem).split())
-        raise EventInvalid(f"payload.data.calendar: {calendar!r} from {first} to {last}: {text}") from problem
+        raise EventInvalid(f"payload.data.calendar: {calendar!r} from {first} to {last}: {text:.200}") from problem
 
 
 def warm(calendar: str = "XNYS") -> None:
@@ -34,13 +37,19 @@ def warm(calendar: str = "XNYS") -> None:
     sessions(calendar, today - timedelta(days=7), today)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _calendar(name: str, first_year: int, last_year: int) -> Any:
     import exchange_calendars
 
-    # A margin around the year: the library refuses a day before the calendar's own first session.
-    first, last = date(first_year - 1, 12, 1), date(last_year + 1, 1, 31)
+    first, last = date(first_year, 1, 1), date(last_year, 12, 31)
     try:
         return exchange_calendars.get_calendar(name, start=first.isoformat(), end=last.isoformat())
     except ValueError:  # some calendars are known for a span of years only: take all of it
         return exchange_calendars.get_calendar(name)
+
+
+def _span(first: date, last: date) -> tuple[int, int]:
+    # One long calendar takes as long to build as one short one (0.1 s); a year on either side, because the library
+    # refuses a day before the calendar's own first session.
+    next_year = datetime.now(UTC).year + 1
+    return min(first.year - 1, FIRST_YEAR), max(last.year + 1, next_year)

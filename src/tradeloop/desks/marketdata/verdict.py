@@ -43,7 +43,7 @@ def judge(policy: Policy, header: BatchHeader, facts: Facts) -> Decision:
     """The policy's own answer, without an action: the most cautious outcome that a finding or the whole asks for."""
     weighed = [_weigh(policy, finding) for finding in facts.findings]
     aside = _rows_aside(weighed, facts.rows)
-    if aside > policy.rows_share_max * facts.rows:
+    if aside >= policy.rows_share_min and aside > policy.rows_share_max * facts.rows:
         told = f"{aside} of {facts.rows} rows ({aside / facts.rows:.0%}) would be set aside"
         weighed.append(_Weighed(policy.rows_share_decision, f"{told}, more than {policy.rows_share_max:.0%}"))
     outcome = max((each.outcome for each in weighed), key=policy.caution, default=Outcome.ACCEPT)
