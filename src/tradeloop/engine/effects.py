@@ -25,6 +25,7 @@ from tradeloop.ports import AirflowApi, DagRunView, EffectLedger
 
 PREFLIGHT_KEPT_S: Final = 5.0
 """How long a DAG that could start is believed to: longer would show a paused DAG as startable."""
+CONFLICT: Final = 409
 MAX_DEPTH: Final = 8
 """A chain of decisions and events longer than this is a loop; a person looks at it."""
 
@@ -66,10 +67,12 @@ class TriggerDag:
             return _settled(effect, await self._airflow.trigger_dag(dag_id, run_id, _conf(effect, cause)))
         except AirflowForbidden:
             raise
-        except (AirflowRefused, AirflowUnreachable):
+        except (AirflowRefused, AirflowUnreachable) as problem:
             found = await self._airflow.dag_run(dag_id, run_id)
             if found is not None:
                 return _settled(effect, found)
+            if isinstance(problem, AirflowRefused) and problem.status == CONFLICT:
+                raise AirflowUnreachable(f"Airflow answered 409, and has no run {run_id}: asked again") from problem
             raise
 
     async def _preflight(self, dag_id: str) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
+from tradeloop.airflow.capture_audit import Accepted
 from tradeloop.domain.records import DeadLetter
 from tradeloop.store.database import Database
 from tradeloop.store.texts import storable
@@ -73,3 +74,45 @@ class PostgresCaptures:
             (older_than_h,),
         )
         return len(rows)
+
+
+class PostgresCaptureHistory:
+    """airflow.capture_audit.CaptureHistory on PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def accepted(self, event_ids: Sequence[UUID]) -> list[Accepted]:
+        """Those of these events that are in the inbox."""
+        rows = await self._database.rows(
+            "SELECT k.event_id, min(i.lane) AS lane, min(i.received_at) AS received_at, "
+            "count(*) - min(k.generation) AS runs FROM inbox_keys k JOIN inbox i ON i.event_id = k.event_id "
+            "WHERE k.event_id = ANY(%s) GROUP BY k.event_id",
+            (list(event_ids),),
+        )
+        return [Accepted(row["event_id"], row["lane"], row["received_at"], row["runs"]) for row in rows]
+
+    async def captured_between(self, since: datetime, until: datetime) -> list[Accepted]:
+        """Events that a capture lane brought and the inbox received in this time."""
+        rows = await self._database.rows(
+            "SELECT event_id, lane, received_at FROM inbox WHERE lane IN ('fast', 'sweep') "
+            "AND received_at >= %s AND received_at < %s",
+            (since, until),
+        )
+        return [Accepted(row["event_id"], row["lane"], row["received_at"], 1) for row in rows]
+
+    async def dropped_doubles(self, since: datetime, until: datetime) -> int:
+        """Events that arrived again and were dropped."""
+        row = await self._database.row(
+            "SELECT count(DISTINCT event_id) AS n FROM inbox_doubles WHERE seen_at >= %s AND seen_at < %s",
+            (since, until),
+        )
+        return int(row["n"]) if row else 0
+
+    async def buried(self, event_ids: Sequence[UUID]) -> set[UUID]:
+        """Those of these events that lie among the dead letters."""
+        rows = await self._database.rows(
+            "SELECT event_id FROM dead_letters WHERE event_id = ANY(%s) AND source IN ('airflow', 'kafka')",
+            (list(event_ids),),
+        )
+        return {row["event_id"] for row in rows}

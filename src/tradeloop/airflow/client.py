@@ -1,0 +1,244 @@
+"""Airflow's public REST API, as much of it as tradeloop uses."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Final, Self  # Any: JSON of Airflow's answers
+from urllib.parse import quote
+
+import httpx
+from pydantic import JsonValue
+
+from tradeloop.domain.canonical import utc_text
+from tradeloop.errors import AirflowForbidden, AirflowRefused, AirflowUnreachable, DagUnavailable, NotFound
+from tradeloop.ports import AssetEventRow, DagRunView
+from tradeloop.settings import Settings
+
+TIMEOUT_S: Final = 30.0
+PAGE: Final = 100
+"""Airflow's own cap of a page (`[api] maximum_page_limit`)."""
+REFRESH_AT: Final = 0.8
+"""Share of a token's life after which a new one is fetched: never an expired one in a burst of calls."""
+PERMISSIONS: Final = {
+    "read asset events": "/assets/events?limit=1",
+    "read DAGs": "/dags?limit=1",
+    "read DAG runs": "/dags/~/dagRuns?limit=1",
+    "read task instances": "/dags/~/dagRuns/~/taskInstances?limit=1",
+    "read audit logs": "/eventLogs?limit=1&order_by=when",
+}
+
+
+class AirflowClient:
+    """ports.AirflowApi over HTTP. One account, one token, refreshed before it ends."""
+
+    def __init__(self, url: str, username: str, password: str) -> None:
+        self._url = url.rstrip("/")
+        self._username = username
+        self._password = password
+        self._http = httpx.AsyncClient(base_url=self._url, timeout=TIMEOUT_S)
+        self._token = ""
+        self._refresh_at = 0.0
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> AirflowClient:
+        """The client for the Airflow that the settings name."""
+        return cls(settings.airflow_url, settings.airflow_username, settings.airflow_password.get_secret_value())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    async def get(self, path: str, **params: Any) -> Any:
+        """GET below /api/v2; the decoded JSON.
+
+        Raises:
+            NotFound: 404.
+            AirflowUnreachable, AirflowForbidden, AirflowRefused: see `ports.AirflowApi`.
+        """
+        return await self._call("GET", path, params=params)
+
+    async def asset_events(self, since: datetime, until: datetime, *, limit: int, offset: int) -> list[AssetEventRow]:
+        """Events of assets named `tradeloop.*` with since <= timestamp < until, by timestamp, at most 100."""
+        answer = await self.get(
+            "/assets/events",
+            name_prefix_pattern="tradeloop.",
+            timestamp_gte=utc_text(since),
+            timestamp_lt=utc_text(until),
+            order_by="timestamp",
+            limit=min(limit, PAGE),
+            offset=offset,
+        )
+        return [_asset_event(row) for row in answer["asset_events"]]
+
+    async def oldest_asset_event_at(self) -> datetime | None:
+        """Time of the oldest row that Airflow keeps."""
+        answer = await self.get("/assets/events", name_prefix_pattern="tradeloop.", order_by="timestamp", limit=1)
+        rows = answer["asset_events"]
+        return datetime.fromisoformat(rows[0]["timestamp"]) if rows else None
+
+    async def trigger_dag(self, dag_id: str, run_id: str, conf: Mapping[str, JsonValue]) -> DagRunView:
+        """POST dagRuns with that id and `logical_date` null.
+
+        Raises:
+            DagUnavailable: 404, the DAG is missing or does not import.
+        """
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)}
+        try:
+            return _dag_run(await self._call("POST", f"/dags/{quote(dag_id, safe='')}/dagRuns", body=body))
+        except NotFound as problem:
+            raise DagUnavailable(f"DAG {dag_id}: {problem.message}", status=404) from problem
+
+    async def dag_run(self, dag_id: str, run_id: str) -> DagRunView | None:
+        """The run of that id, None when Airflow says there is none."""
+        try:
+            return _dag_run(await self.get(f"/dags/{quote(dag_id, safe='')}/dagRuns/{quote(run_id, safe='')}"))
+        except NotFound:
+            return None
+
+    async def dag_problem(self, dag_id: str) -> str:
+        """Why a run of this DAG would not start now; empty when it would."""
+        try:
+            dag = await self.get(f"/dags/{quote(dag_id, safe='')}")
+        except NotFound:
+            return "missing"
+        if dag.get("has_import_errors"):
+            return "does not import"
+        if dag.get("is_stale"):
+            return "stale: no file declares it any more"
+        return "paused" if dag.get("is_paused") else ""
+
+    async def missing_permissions(self) -> list[str]:
+        """What the account may not do of what the sweep needs; empty when all is well.
+
+        Airflow hides rows of DAGs that the account cannot read without an error: compare `visible_dags` too.
+        """
+        missing = []
+        for name, path in PERMISSIONS.items():
+            try:
+                await self.get(path)
+            except AirflowForbidden:
+                missing.append(name)
+        return missing
+
+    async def visible_dags(self) -> list[str]:
+        """Ids of the DAGs that the account can read."""
+        found: list[str] = []
+        while True:
+            answer = await self.get("/dags", limit=PAGE, offset=len(found), order_by="dag_id")
+            found += [dag["dag_id"] for dag in answer["dags"]]
+            if not answer["dags"] or len(found) >= answer["total_entries"]:
+                return found
+
+    async def _call(self, method: str, path: str, *, params: Mapping[str, Any] | None = None, body: Any = None) -> Any:
+        response = await self._send(method, path, params, body)
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            self._token = ""
+            response = await self._send(method, path, params, body)
+        if method != "GET" and response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+            raise AirflowUnreachable(f"Airflow answered {response.status_code}: whether it acted is not known")
+        return _answer(response)
+
+    async def _send(self, method: str, path: str, params: Mapping[str, Any] | None, body: Any) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {await self._bearer()}"}
+        url = f"/api/v2{path}"
+        arguments: dict[str, Any] = {"params": params or None, "json": body, "headers": headers}
+        try:
+            return await self._http.request(method, url, **arguments)
+        except (httpx.ReadError, httpx.RemoteProtocolError):
+            # Airflow closes a kept-alive connection after an unhandled error; a GET is tried once on a fresh one.
+            if method != "GET":
+                raise AirflowUnreachable(f"Airflow at {self._url} broke the connection off") from None
+        except httpx.HTTPError as problem:
+            raise _unreachable(self._url, problem) from problem
+        try:
+            return await self._http.request(method, url, **arguments)
+        except httpx.HTTPError as problem:
+            raise _unreachable(self._url, problem) from problem
+
+    async def _bearer(self) -> str:
+        if self._token and time.time() < self._refresh_at:
+            return self._token
+        try:
+            response = await self._http.post(
+                "/auth/token", json={"username": self._username, "password": self._password}
+            )
+        except httpx.HTTPError as problem:
+            raise _unreachable(self._url, problem) from problem
+        if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            raise AirflowForbidden(
+                f"Airflow at {self._url} does not know the account {self._username!r}, or its password differs",
+                status=response.status_code,
+                hint="TRADELOOP_AIRFLOW_USERNAME and TRADELOOP_AIRFLOW_PASSWORD",
+            )
+        self._token = str(_answer(response)["access_token"])
+        self._refresh_at = time.time() + REFRESH_AT * _remaining_life_s(self._token)
+        return self._token
+
+
+def _unreachable(url: str, problem: Exception) -> AirflowUnreachable:
+    return AirflowUnreachable(f"Airflow at {url} did not answer: {type(problem).__name__} {problem}".rstrip())
+
+
+def _answer(response: httpx.Response) -> Any:
+    status = response.status_code
+    if status < httpx.codes.BAD_REQUEST:
+        return response.json()
+    detail = _detail(response)
+    if status == httpx.codes.NOT_FOUND:
+        raise NotFound(detail)
+    if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        raise AirflowForbidden(f"Airflow answered {status}: {detail}", status=status, hint="tradeloop doctor airflow")
+    if status in (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT):
+        raise AirflowUnreachable(f"Airflow answered {status}: {detail}")
+    raise AirflowRefused(f"Airflow answered {status}: {detail}", status=status)
+
+
+def _detail(response: httpx.Response) -> str:
+    try:
+        detail = response.json()["detail"]
+    except (ValueError, KeyError, TypeError):
+        detail = response.text
+    return str(detail if isinstance(detail, str) else json.dumps(detail))[:500]
+
+
+def _remaining_life_s(token: str) -> float:
+    try:
+        part = token.split(".")[1]
+        expires = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))["exp"]
+        return max(1.0, float(expires) - time.time())
+    except (IndexError, ValueError, KeyError, TypeError):
+        return 60.0  # an opaque token: ask again soon
+
+
+def _asset_event(row: Mapping[str, Any]) -> AssetEventRow:
+    return AssetEventRow(
+        id=row["id"],
+        asset_name=row["name"] or "",
+        timestamp=datetime.fromisoformat(row["timestamp"]),
+        extra=row["extra"] or {},
+        source_dag_id=row["source_dag_id"] or "",
+        source_run_id=row["source_run_id"] or "",
+        source_task_id=row["source_task_id"] or "",
+        source_map_index=row["source_map_index"],
+    )
+
+
+def _dag_run(run: Mapping[str, Any]) -> DagRunView:
+    start, end = run.get("start_date"), run.get("end_date")
+    return DagRunView(
+        dag_id=run["dag_id"],
+        run_id=run["dag_run_id"],
+        state=run["state"],
+        conf=run.get("conf") or {},
+        start_at=datetime.fromisoformat(start) if start else None,
+        end_at=datetime.fromisoformat(end) if end else None,
+    )

@@ -1,0 +1,71 @@
+"""The stub that Airflow imports in every one of its processes: it imports nothing of ours until a hook is called."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from typing import Any  # Any: objects of Airflow's
+
+from airflow.listeners import hookimpl
+from airflow.plugins_manager import AirflowPlugin
+
+
+class _Listener:
+    """Hooks that act where Airflow calls them, and nowhere else."""
+
+    @hookimpl
+    def on_asset_event_emitted(self, asset_event: Any) -> None:
+        """After the commit, in the API server: the fast lane."""
+        if asset_event.asset.name.startswith("tradeloop."):
+            from tradeloop.airflow.listener import publish
+
+            publish(asset_event)
+
+    @hookimpl
+    def on_dag_run_running(self, dag_run: Any, msg: str) -> None:  # noqa: ARG002 - Airflow's signature
+        """Before the commit, in the scheduler: publishes nothing, wakes the relay."""
+        _wake()
+
+    @hookimpl
+    def on_dag_run_success(self, dag_run: Any, msg: str) -> None:  # noqa: ARG002
+        """As above."""
+        _wake()
+
+    @hookimpl
+    def on_dag_run_failed(self, dag_run: Any, msg: str) -> None:  # noqa: ARG002
+        """As above."""
+        _wake()
+
+
+def _wake() -> None:
+    """A datagram to the relay on this host: a hint that may get lost. Opened, sent and closed each time.
+
+    Nothing is kept open and nothing more of ours is imported: workers that the scheduler forks later inherit both.
+    """
+    with suppress(Exception):
+        from airflow.configuration import conf
+
+        port = conf.getint("tradeloop", "wake_port", fallback=0)
+        if port:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.setblocking(False)
+                sender.sendto(b"", ("127.0.0.1", port))
+
+
+class _Apps:
+    """The API server's apps, made when the API server asks for them: no other process imports FastAPI for us."""
+
+    def __get__(self, instance: object, owner: type) -> list[dict[str, Any]]:
+        if instance is None:
+            return []
+        from tradeloop.airflow.app import apps
+
+        return apps()
+
+
+class TradeloopPlugin(AirflowPlugin):
+    """Captures events in the API server; wakes the relay from the scheduler."""
+
+    name = "tradeloop"
+    listeners = [_Listener()]  # noqa: RUF012 - Airflow reads a list on the class
+    fastapi_apps: Any = _Apps()

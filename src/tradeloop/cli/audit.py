@@ -1,0 +1,69 @@
+"""tradeloop audit: nothing lost, as a figure."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tradeloop.cli.runs import JsonFlag, period
+
+if TYPE_CHECKING:
+    from tradeloop.airflow.capture_audit import CaptureReport
+
+FOUND = 6
+"""Exit code: finished, and found something."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    audit = typer.Typer(help="Proof: what was captured, what was decided.", no_args_is_help=True)
+    audit.callback()(lambda: None)
+    audit.command("capture", epilog="Example: tradeloop audit capture --since 1d. Exit codes: 0 complete, 6 not.")(
+        capture
+    )
+    app.add_typer(audit, name="audit")
+
+
+def capture(
+    since: Annotated[str, typer.Option(help="How far back: 30m, 4h, 7d.")] = "1d", as_json: JsonFlag = False
+) -> None:
+    """Compare Airflow's history with the inbox: missing, doubled, phantom and late events, and their lanes."""
+    report = asyncio.run(_capture(since))
+    if as_json:
+        typer.echo(json.dumps(report.as_json()))
+    else:
+        typer.echo(words(report))
+        for name in ("missing", "doubled", "phantom"):
+            for event_id in getattr(report, name):
+                typer.echo(f"  {name}  {event_id}")
+    raise typer.Exit(0 if report.is_complete else FOUND)
+
+
+def words(report: CaptureReport) -> str:
+    """The report in one line."""
+    lanes = ", ".join(f"{count} {lane}" for lane, count in sorted(report.by_lane.items())) or "none"
+    return (
+        f"{report.in_airflow:,} in Airflow   {report.accepted:,} in the inbox ({lanes})   missing {len(report.missing)}   "
+        f"doubled {len(report.doubled)} ({report.seen_by_both} seen by both lanes, dropped)   "
+        f"phantom {len(report.phantom)}   late {report.late} (worst {report.worst_delay_s:.1f} s)   "
+        f"pending {report.pending}   dead letters {report.dead_lettered + report.unreadable_rows}"
+    )
+
+
+async def _capture(since: str) -> CaptureReport:
+    from tradeloop.airflow.capture_audit import audit_capture
+    from tradeloop.airflow.client import AirflowClient
+    from tradeloop.cli.context import stack_settings
+    from tradeloop.store.captures import PostgresCaptureHistory
+    from tradeloop.store.database import Database
+
+    settings = stack_settings()
+    settings.require("database_url", "airflow_url")
+    now = datetime.now(UTC)
+    async with Database(settings.database_url, size=2) as database, AirflowClient.from_settings(settings) as airflow:
+        store = PostgresCaptureHistory(database)
+        return await audit_capture(airflow, store, settings.instance, now - period(since), now)
