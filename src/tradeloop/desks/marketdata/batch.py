@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from tradeloop.domain.canonical import canonical_json
 from tradeloop.errors import EventInvalid, ReferenceInvalid
 
 INLINE_LIMIT_BYTES: Final = 65_536
@@ -146,7 +147,8 @@ def open_batch(data: dict[str, Any], root: Path) -> tuple[Batch, str]:
         digest = reference.sha256
     else:
         batch = _validated(Batch, data, EventInvalid, "payload.data")
-        digest = sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        # An ignored field may hold a lone surrogate, which JSON spells and UTF-8 does not.
+        digest = sha256(canonical_json(data).encode("utf-8", "surrogatepass")).hexdigest()
     source = batch.second_source
     if source is not None and source.reference is not None:
         content = _json_object(read_reference(source.reference, root), source.reference.uri)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final  # exchange_calendars ships no types
@@ -41,11 +42,14 @@ def warm(calendar: str = "XNYS") -> None:
 def _calendar(name: str, first_year: int, last_year: int) -> Any:
     import exchange_calendars
 
-    first, last = date(first_year, 1, 1), date(last_year, 12, 31)
-    try:
-        return exchange_calendars.get_calendar(name, start=first.isoformat(), end=last.isoformat())
-    except ValueError:  # some calendars are known for a span of years only: take all of it
-        return exchange_calendars.get_calendar(name)
+    years = {"start": f"{first_year}-01-01", "end": f"{last_year}-12-31"}
+    with warnings.catch_warnings():
+        # The library's own use of pandas: nobody here can act on it.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            return exchange_calendars.get_calendar(name, **years)
+        except ValueError:  # some calendars are known for a span of years only: take all of it
+            return exchange_calendars.get_calendar(name)
 
 
 def _span(first: date, last: date) -> tuple[int, int]:
