@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,7 +49,8 @@ def up(
             else:
                 screen(part, state, detail, elapsed_s)
 
-        run_in_foreground(settings, parts, progress)
+        if run_in_foreground(settings, parts, progress) == signal.SIGINT:
+            raise typer.Exit(130)
 
 
 def down(

@@ -43,7 +43,7 @@ def describe(path: Path) -> dict[str, Any]:
     parts = []
     for part in record.parts.values():
         entry = part.model_dump(mode="json")
-        if state == "abandoned":
+        if state == "abandoned" and part.pid:
             entry["state"] = "left" if is_same(part.pid, part.created_at) else "gone"
         parts.append({**entry, "memory_mb": round(memory.get(part.name, 0) / 1e6)})
     return {

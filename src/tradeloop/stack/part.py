@@ -33,6 +33,8 @@ class Context:
     home: Home
     credentials: Credentials
     ports: Ports
+    socket_folder: Path
+    """For PostgreSQL's socket, in a short path."""
     cancelled: threading.Event = field(default_factory=threading.Event)
     addresses: dict[str, str] = field(default_factory=dict)
     """Settings fields that parts filled in, with `airflow_database_url` beside them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from tradeloop.errors import KafkaUnreachable, SettingInvalid
 from tradeloop.settings import Settings
@@ -39,7 +38,7 @@ def names_of(only: Iterable[str] | None, settings: Settings) -> list[str]:
     return [name for name in NAMES if name in wanted]
 
 
-def parts_of(context: Context, names: list[str], socket_folder: Path) -> list[Part]:
+def parts_of(context: Context, names: list[str]) -> list[Part]:
     """The parts and the steps between them, in an order in which each comes after what it needs."""
     settings = context.settings
     if "relay" in names and "wake_port" not in context.addresses:
@@ -49,7 +48,7 @@ def parts_of(context: Context, names: list[str], socket_folder: Path) -> list[Pa
     of_airflow = [name for name in names if name in AIRFLOW]
     parts: list[Part] = []
     if "postgres" in names:
-        parts.append(postgres.part(context, socket_folder))
+        parts.append(postgres.part(context))
     elif settings.database_url:
         parts.append(_own_postgres(context, with_airflow=bool(of_airflow)))
     if "kafka" in names:

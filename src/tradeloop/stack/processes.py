@@ -118,7 +118,7 @@ def _belongs(process: psutil.Process, home: Path) -> bool:
     if process.environ().get(MARK) == str(home):
         return True
     # PostgreSQL's processes write their title over their environment, but each stands in the data folder.
-    return process.name() == "postgres" and Path(process.cwd()).is_relative_to(home / "postgres")
+    return process.name() == "postgres" and Path(process.cwd()) == (home / "postgres").resolve()
 
 
 def end_all(processes: Iterable[psutil.Process], grace_s: float) -> None:

@@ -82,23 +82,31 @@ class Running:
                 self._record.restarts += 1
                 self.spawn()
         elif self.child.has_ended():
-            if self.child.age_s() > STEADY_S:
-                self._failures = 0
-            wait_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
-            self._failures += 1
-            self._due_at = now + wait_s
-            end_group(self.child, 0.0)
-            self._on_state(
-                self.part.name, "restarting", f"ended with code {self.child.popen.returncode}, again in {wait_s:.0f} s"
-            )
-        elif not self._ready and (detail := self.part.ready(self.child)) is not None:
-            self._ready = True
-            self._on_state(self.part.name, "ready", detail)
+            self._rest(now, f"ended with code {self.child.popen.returncode}")
+        elif not self._ready:
+            try:
+                detail = self.part.ready(self.child)
+            except PartFailed as problem:
+                self._rest(now, problem.message)
+            else:
+                if detail is not None:
+                    self._ready = True
+                    self._on_state(self.part.name, "ready", detail)
+
+    def _rest(self, now: float, reason: str) -> None:
+        if self.child.age_s() > STEADY_S:
+            self._failures = 0
+        wait_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
+        self._failures += 1
+        self._due_at = now + wait_s
+        end_group(self.child, 0.0)
+        self._on_state(self.part.name, "restarting", f"{reason}, again in {wait_s:.0f} s")
 
     def terminate(self) -> None:
         """Ask the part to end; also when it was stopped by SIGSTOP."""
         if self._child and not self._child.has_ended():
-            self._on_state(self.part.name, "stopping", "")
+            if self._record.state != "failed":
+                self._on_state(self.part.name, "stopping", "")
             self._child.signal(self.part.stop_signal, whole_group=self.part.stop_whole_group)
             self._child.signal(signal.SIGCONT)
 
@@ -114,7 +122,8 @@ class Running:
         end_group(self._child, 0.0)
         self._due_at = 0.0
         self._record.pid = self._record.pgid = 0
-        self._on_state(self.part.name, "stopped", "")
+        if self._record.state != "failed":
+            self._on_state(self.part.name, "stopped", "")
 
     def _failed(self, message: str) -> PartFailed:
         return PartFailed(message, where=f"{self.child.log}\n{last_lines(self.child.log)}")

@@ -175,12 +175,13 @@ class Stack:
             self.home,
             load_credentials(self.home),
             ports,
+            socket_folder,
             airflow_environment=self._airflow_environment,
-            report=lambda sentence: self._tell("", "note", sentence),
+            report=self._note,
         )
-        self._parts = parts_of(self._context, self._names, socket_folder)
+        self._parts = parts_of(self._context, self._names)
         record = self.record
-        record.socket_folder, record.ports, record.notes = str(socket_folder), ports.remembered, ports.notes
+        record.socket_folder, record.ports = str(socket_folder), ports.remembered
         record.addresses = {
             name: value
             for name, value in self.addresses.items()
@@ -189,9 +190,9 @@ class Stack:
         record.parts = {part.name: PartRecord(name=part.name, label=part.label, port=part.port) for part in self._parts}
         self._keeper.save()
         if count:
-            ports.notes.insert(0, f"{count} processes that an earlier stack left were ended")
+            self._note(f"{count} processes that an earlier stack left were ended")
         for sentence in ports.notes:
-            self._tell("", "note", sentence)
+            self._note(sentence)
 
     def _start_parts(self) -> None:
         assert self._context is not None  # noqa: S101 - _prepare made it
@@ -270,6 +271,11 @@ class Stack:
         record.elapsed_s = round(time.monotonic() - self._begun, 2)
         self._tell(name, state, detail)
         self._keeper.save()
+
+    def _note(self, sentence: str) -> None:
+        self.record.notes.append(sentence)
+        self._keeper.save()
+        self._tell("", "note", sentence)
 
     def _tell(self, name: str, state: str, detail: str) -> None:
         if self._on_progress:

@@ -33,18 +33,22 @@ STOP_WITHIN_S = 60.0
 POLL_S = 0.05
 
 
-def run_in_foreground(settings: Settings, only: Iterable[str] | None, on_progress: Progress) -> None:
+def run_in_foreground(settings: Settings, only: Iterable[str] | None, on_progress: Progress) -> int:
     """Start the stack, keep it alive, and end it at Ctrl-C or SIGTERM; a second signal ends it by force.
+
+    Returns the number of the signal.
 
     Raises:
         StackConflict, PartFailed: as `Stack.start`.
     """
     stack = Stack(settings, only, on_progress=on_progress, keep_alive=True, kind="supervisor")
     asked = threading.Event()
+    numbers: list[int] = []
 
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
+    def on_signal(number: int, _frame: FrameType | None) -> None:
         if asked.is_set():
             stack.hurry()
+        numbers.append(number)
         asked.set()
         stack.cancel()
 
@@ -57,6 +61,7 @@ def run_in_foreground(settings: Settings, only: Iterable[str] | None, on_progres
             pass
     finally:
         stack.stop()
+    return numbers[0] if numbers else 0
 
 
 def launch(settings: Settings, only: Iterable[str] | None, on_progress: Progress) -> dict[str, str]:
@@ -185,6 +190,10 @@ def _stopped(record: StackRecord) -> StackRecord:
 
 def _wipe(home: Home) -> None:
     """Remove what a stack made, and nothing else that may be in the folder."""
+    data = home.root / "postgres"
+    if data.is_symlink():
+        shutil.rmtree(data.resolve(), ignore_errors=True)
+        data.unlink()
     for name in ("postgres", "kafka", "airflow", "logs", "batches"):
         shutil.rmtree(home.root / name, ignore_errors=True)
     for path in (home.record_file, home.credentials_file, home.lock_file):
