@@ -188,10 +188,14 @@ def _refuse_doubled_keys(node: yaml.Node | None, path: Path) -> None:
 
 
 def _explain(problem: ValidationError, tree: yaml.Node | None, path: Path) -> str:
-    error = problem.errors(include_url=False)[0]
+    errors = problem.errors(include_url=False)
+    # A misspelt field is both unknown and missing; the unknown one has a line of its own.
+    error = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
     field = ".".join(str(step) for step in error["loc"] if step != "[key]")
     found = "" if error["type"] in ("missing", "value_error") else f"{error['input']!r:.80}: "
     message = f"{error['msg'][:1].lower()}{error['msg'][1:]}".removeprefix("value error, ")
+    if error["type"] == "extra_forbidden":
+        message = "the policy has no such field"
     return f"{path} line {_line_of(tree, error['loc'])}, field {field or 'policy'}: {found}{message}"
 
 
