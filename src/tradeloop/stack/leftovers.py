@@ -10,7 +10,7 @@ import psutil
 
 from tradeloop.stack.home import Home
 from tradeloop.stack.plan import STOP_ORDER
-from tradeloop.stack.processes import end_all, is_same, processes_of
+from tradeloop.stack.processes import end_all, is_same, processes_of, wait_until_gone
 from tradeloop.stack.record import StackRecord
 
 GRACE_S = 5.0
@@ -33,7 +33,7 @@ def end_leftovers(home: Home, record: StackRecord) -> int:
             if part and part.pid in ours and is_same(part.pid, part.created_at):
                 leaders.append(psutil.Process(part.pid))
                 _ask_to_end(part.pid, whole_group=name != "postgres")
-        psutil.wait_procs(leaders, timeout=GRACE_S)
+        wait_until_gone(leaders, GRACE_S)
     end_all(processes_of(home.root), 1.0)
     return len(found)
 

@@ -123,16 +123,32 @@ def _belongs(process: psutil.Process, home: Path) -> bool:
 
 def end_all(processes: Iterable[psutil.Process], grace_s: float) -> None:
     """End processes: politely, then by force."""
-    remaining = list(processes)
+    remaining = [process for process in processes if is_alive(process)]
     for process in remaining:
         with suppress(psutil.Error):
             process.terminate()
             process.send_signal(signal.SIGCONT)
-    _, remaining = psutil.wait_procs(remaining, timeout=grace_s)
+    remaining = wait_until_gone(remaining, grace_s)
     for process in remaining:
         with suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(remaining, timeout=5)
+    wait_until_gone(remaining, 5.0)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs; one that ended and that its parent has not collected does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def wait_until_gone(processes: Iterable[psutil.Process], within_s: float) -> list[psutil.Process]:
+    """Wait for processes that are not this one's children; those that still run."""
+    deadline = time.monotonic() + within_s
+    while (remaining := [process for process in processes if is_alive(process)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return remaining
 
 
 def end_group(child: Child, grace_s: float) -> None:
