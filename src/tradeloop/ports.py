@@ -178,6 +178,37 @@ class Captures(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Accepted:
+    """An event of the capture lanes as the inbox knows it."""
+
+    event_id: UUID
+    lane: str
+    received_at: datetime
+    runs: int
+    """How many runs it has; replays are not counted."""
+
+
+class CaptureHistory(Protocol):
+    """What the audit asks the store."""
+
+    async def accepted(self, event_ids: Sequence[UUID]) -> list[Accepted]:
+        """Those of these events that are in the inbox."""
+        ...
+
+    async def captured_between(self, since: datetime, until: datetime) -> list[Accepted]:
+        """Events that a capture lane brought and the inbox received in this time."""
+        ...
+
+    async def dropped_doubles(self, since: datetime, until: datetime) -> int:
+        """Events that arrived again and were dropped."""
+        ...
+
+    async def buried(self, event_ids: Sequence[UUID]) -> set[UUID]:
+        """Those of these events that lie among the dead letters."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class AssetEventRow:
     """One asset event of Airflow's history, as its REST API tells it."""
 

@@ -93,6 +93,8 @@ class Workflow:
     graph: StateGraph[Any, Any, Any, Any]
     policy_hash: str = ""
     timeout_s: float = 300.0
+    warm: Callable[[], object] | None = None
+    """Called once when a worker starts: slow imports and tables are paid for then, not by the first event."""
 
     @classmethod
     def chain(cls, event_type: str, *nodes: Node, desk: str, policy_hash: str = "") -> Workflow:

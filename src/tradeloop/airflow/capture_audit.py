@@ -3,52 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol  # Any: JSON for people's tools
-from uuid import UUID
+from typing import Any, Final  # Any: JSON for people's tools
 
 from tradeloop.airflow.candidates import candidates
 from tradeloop.airflow.history import AssetHistory
-from tradeloop.ports import AirflowApi
+from tradeloop.ports import AirflowApi, CaptureHistory
 
 PENDING: Final = timedelta(seconds=5)
 """Rows younger than this may still be on their way."""
 LATE: Final = timedelta(seconds=30)
 MARGIN: Final = timedelta(hours=1)
 """Airflow is read this much further at both ends: an inbox row near the edge is no phantom."""
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """An event of the capture lanes as the inbox knows it."""
-
-    event_id: UUID
-    lane: str
-    received_at: datetime
-    runs: int
-    """How many runs it has; replays are not counted."""
-
-
-class CaptureHistory(Protocol):
-    """What the audit asks the store."""
-
-    async def accepted(self, event_ids: Sequence[UUID]) -> list[Accepted]:
-        """Those of these events that are in the inbox."""
-        ...
-
-    async def captured_between(self, since: datetime, until: datetime) -> list[Accepted]:
-        """Events that a capture lane brought and the inbox received in this time."""
-        ...
-
-    async def dropped_doubles(self, since: datetime, until: datetime) -> int:
-        """Events that arrived again and were dropped."""
-        ...
-
-    async def buried(self, event_ids: Sequence[UUID]) -> set[UUID]:
-        """Those of these events that lie among the dead letters."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,13 @@ import typer
 from tradeloop.errors import TradeloopError
 
 
+COMMANDS = ("stack", "demo", "processes", "runs", "audit", "db", "bench")
+"""Modules of commands, in the order of the help."""
+
+
 def build_app() -> typer.Typer:
     """All commands; a module a noun."""
-    from tradeloop.cli import audit, db, demo, processes, runs, stack
+    from importlib import import_module
 
     app = typer.Typer(
         name="tradeloop",
@@ -22,8 +26,8 @@ def build_app() -> typer.Typer:
         add_completion=False,
         rich_markup_mode=None,
     )
-    for module in (stack, demo, processes, runs, audit, db):
-        module.register(app)
+    for name in COMMANDS:
+        import_module(f"tradeloop.cli.{name}").register(app)
     return app
 
 

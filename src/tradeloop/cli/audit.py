@@ -14,6 +14,7 @@ from tradeloop.cli.runs import JsonFlag, period
 if TYPE_CHECKING:
     from tradeloop.airflow.capture_audit import CaptureReport
 
+EPILOG = "Example: tradeloop audit capture --since 1d. Exit codes: 0 complete, 6 not."
 FOUND = 6
 """Exit code: finished, and found something."""
 
@@ -22,9 +23,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     audit = typer.Typer(help="Proof: what was captured, what was decided.", no_args_is_help=True)
     audit.callback()(lambda: None)
-    audit.command("capture", epilog="Example: tradeloop audit capture --since 1d. Exit codes: 0 complete, 6 not.")(
-        capture
-    )
+    audit.command("capture", epilog=EPILOG)(capture)
     app.add_typer(audit, name="audit")
 
 
@@ -47,8 +46,8 @@ def words(report: CaptureReport) -> str:
     """The report in one line."""
     lanes = ", ".join(f"{count} {lane}" for lane, count in sorted(report.by_lane.items())) or "none"
     return (
-        f"{report.in_airflow:,} in Airflow   {report.accepted:,} in the inbox ({lanes})   missing {len(report.missing)}   "
-        f"doubled {len(report.doubled)} ({report.seen_by_both} seen by both lanes, dropped)   "
+        f"{report.in_airflow:,} in Airflow   {report.accepted:,} in the inbox ({lanes})   "
+        f"missing {len(report.missing)}   doubled {len(report.doubled)} ({report.seen_by_both} seen by both lanes, dropped)   "
         f"phantom {len(report.phantom)}   late {report.late} (worst {report.worst_delay_s:.1f} s)   "
         f"pending {report.pending}   dead letters {report.dead_lettered + report.unreadable_rows}"
     )

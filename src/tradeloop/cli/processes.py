@@ -67,6 +67,9 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
 
     workflows = load_workflows(settings.workflows)
     desks = {event_type: workflow.desk for event_type, workflow in workflows.items()}
+    for workflow in workflows.values():
+        if workflow.warm:
+            await asyncio.to_thread(workflow.warm)
     async with Database(settings.database_url) as database, AirflowClient.from_settings(settings) as airflow:
         inbox = PostgresInbox(database, settings.dead_letters_topic)
         runner = Runner(

@@ -9,8 +9,8 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
-from tradeloop.airflow.capture_audit import Accepted
 from tradeloop.domain.records import DeadLetter
+from tradeloop.ports import Accepted
 from tradeloop.store.database import Database
 from tradeloop.store.texts import storable
 
@@ -77,7 +77,7 @@ class PostgresCaptures:
 
 
 class PostgresCaptureHistory:
-    """airflow.capture_audit.CaptureHistory on PostgreSQL."""
+    """ports.CaptureHistory on PostgreSQL."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -1,0 +1,1 @@
+"""The road, shown: three batches from an Airflow task to the DAG run that each one causes."""

@@ -1,0 +1,250 @@
+"""Drives one batch and observes each leg of its road."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final  # Any: JSON of Airflow's answers
+
+from tradeloop.airflow.client import AirflowClient
+from tradeloop.airflow.envelope import envelopes
+from tradeloop.demo.legs import Batch, Leg, LegBroken
+from tradeloop.domain.runs import RunView
+from tradeloop.engine.steps import Step, steps_of
+from tradeloop.kafka.reader import TopicReader
+from tradeloop.settings import Settings
+from tradeloop.store.checkpoints import CheckpointStore
+from tradeloop.store.database import Database
+from tradeloop.store.history import RunHistory
+
+DAG: Final = "example_etl_dag"
+TASKS: Final = ("extract", "transform", "validate", "load", "publish_completion")
+FOLLOW_UPS: Final = ("publish_batch", "refetch_batch")
+POLL_S: Final = 0.2
+DAG_WITHIN_S: Final = 180.0
+LEG_WITHIN_S: Final = 90.0
+Tell = Callable[[Leg], None]
+
+
+@dataclass(frozen=True)
+class Road:
+    """The parts that are looked at."""
+
+    settings: Settings
+    airflow: AirflowClient
+    history: RunHistory
+    checkpoints: CheckpointStore
+    decisions: TopicReader
+
+    def log(self, part: str) -> str:
+        """Where a part's log is."""
+        return str(Path(self.settings.home) / "logs" / f"{part}.log")
+
+
+@asynccontextmanager
+async def open_road(settings: Settings) -> AsyncIterator[Road]:
+    """Connect to everything that will be observed."""
+    async with AsyncExitStack() as stack:
+        airflow = await stack.enter_async_context(AirflowClient.from_settings(settings))
+        database = await stack.enter_async_context(Database(settings.database_url, size=3))
+        decisions = await stack.enter_async_context(TopicReader(settings.kafka_bootstrap, settings.decisions_topic))
+        history = RunHistory(database, settings.instance)
+        yield Road(settings, airflow, history, CheckpointStore(database), decisions)
+
+
+async def wait_for_dags(road: Road) -> None:
+    """Wait until Airflow has read the DAGs.
+
+    Raises:
+        LegBroken: it did not, or one does not import.
+    """
+    for dag_id in (DAG, *FOLLOW_UPS):
+
+        async def startable(dag_id: str = dag_id) -> bool:
+            return not await road.airflow.dag_problem(dag_id)
+
+        if not await _until(startable, LEG_WITHIN_S):
+            problem = await road.airflow.dag_problem(dag_id)
+            raise LegBroken("dag", f"DAG {dag_id} cannot be started: {problem}", log=road.log("dag-processor"))
+
+
+async def run_dag(road: Road, batch: Batch, run_id: str, on_task: Callable[[str, str], None]) -> Leg:
+    """Start the batch's DAG run and watch its tasks end.
+
+    Raises:
+        LegBroken: a task failed, or the run did not end in time.
+    """
+    await road.airflow.trigger_dag(DAG, run_id, batch.run_conf)
+    told: set[str] = set()
+    state: dict[str, Any] = {}
+
+    async def ended() -> bool:
+        answer = await road.airflow.get(f"/dags/{DAG}/dagRuns/{run_id}/taskInstances", limit=100)
+        states = {ti["task_id"]: ti["state"] for ti in answer["task_instances"]}
+        for task in TASKS:
+            if task not in told and states.get(task) in ("success", "failed", "upstream_failed", "skipped"):
+                told.add(task)
+                on_task(task, states[task])
+        run = await road.airflow.dag_run(DAG, run_id)
+        state["run"] = run
+        return run is not None and run.state in ("success", "failed") and len(told) == len(TASKS)
+
+    if not await _until(ended, DAG_WITHIN_S):
+        raise LegBroken("dag", f"DAG run {run_id} did not end within {DAG_WITHIN_S:.0f} s", log=road.log("scheduler"))
+    run = state["run"]
+    if run.state != "success":
+        raise LegBroken("dag", f"DAG run {run_id} ended as {run.state}", log=road.log("scheduler"))
+    elapsed_s = (run.end_at - run.start_at).total_seconds() if run.end_at and run.start_at else None
+    return Leg(batch.name, "dag", " ".join(f"✓ {task}" for task in TASKS), elapsed_s, {"dag_run_id": run_id})
+
+
+async def follow(road: Road, batch: Batch, run_id: str, tell: Tell) -> RunView:
+    """Observe event, graph, decision and the way back; each leg is told as soon as it was seen.
+
+    Raises:
+        LegBroken: a leg did not come through, or the decision is not the right one.
+    """
+    announced_at, event_id = await _announced(road, run_id)
+    view = await _recorded(road, event_id)
+    steps = await steps_of(road.checkpoints, view.run_id)
+    tell(_event_leg(batch, view, announced_at))
+    tell(_graph_leg(batch, view, steps))
+    place = await road.decisions.place(str(view.decision_id), LEG_WITHIN_S)
+    if place is None:
+        topic = road.settings.decisions_topic
+        raise LegBroken("decision", f"the decision was recorded and did not appear on {topic}", log=road.log("relay"))
+    where = f"{road.settings.decisions_topic}[{place.partition}]@{place.offset}"
+    tell(_decision_leg(batch, view, where))
+    outcome = view.decision.outcome if view.decision else view.state.value
+    if outcome not in batch.outcomes:
+        expected = " or ".join(sorted(batch.outcomes))
+        raise LegBroken(
+            "decision", f"batch {batch.name} was decided as {outcome}; {expected} is right", log=road.log("worker")
+        )
+    tell(await _back_leg(road, batch, view))
+    return view
+
+
+async def _announced(road: Road, run_id: str) -> tuple[datetime, str]:
+    found: list[tuple[datetime, str]] = []
+
+    async def seen() -> bool:
+        answer = await road.airflow.get("/assets/events", source_dag_id=DAG, source_run_id=run_id, limit=10)
+        for row in answer["asset_events"]:
+            found.extend((datetime.fromisoformat(row["timestamp"]), e.id) for e in envelopes(row["extra"] or {}))
+        return bool(found)
+
+    if not await _until(seen, LEG_WITHIN_S):
+        raise LegBroken("event", f"Airflow has no event of DAG run {run_id}", log=road.log("api-server"))
+    return found[0]
+
+
+async def _recorded(road: Road, event_id: str) -> RunView:
+    from uuid import UUID
+
+    views: list[RunView] = []
+
+    async def ended() -> bool:
+        view = await road.history.of_event(UUID(event_id))
+        views[:] = [view] if view else []
+        return view is not None and view.state.is_final
+
+    if not await _until(ended, LEG_WITHIN_S):
+        if not views:
+            raise LegBroken("event", f"event {event_id} did not reach the inbox", log=road.log("relay"))
+        waiting = views[0].error or views[0].state.value
+        raise LegBroken("graph", f"run of event {event_id} did not end: {waiting}", log=road.log("worker"))
+    if views[0].decision is None:
+        raise LegBroken("graph", f"run of event {event_id} failed: {views[0].error}", log=road.log("worker"))
+    return views[0]
+
+
+def _event_leg(batch: Batch, view: RunView, announced_at: datetime) -> Leg:
+    words = f"{view.event_type} {str(view.event_id)[:8]} {view.topic}[{view.partition}]@{view.offset}, {view.lane} lane"
+    elapsed_s = (view.appended_at - announced_at).total_seconds()
+    facts = {
+        "event_id": str(view.event_id),
+        "event_type": view.event_type,
+        "topic": view.topic,
+        "partition": view.partition,
+        "offset": view.offset,
+        "lane": view.lane,
+    }
+    return Leg(batch.name, "event", words, max(0.0, elapsed_s), facts)
+
+
+def _graph_leg(batch: Batch, view: RunView, steps: list[Step]) -> Leg:
+    names = ["+".join(step.nodes) for step in steps] + ["record"]
+    by = "no model set: decided by policy" if view.decision and view.decision.decided_by == "policy" else ""
+    words = f"{' '.join(f'{name} ✓' for name in names)}    {by}".rstrip()
+    return Leg(batch.name, "graph", words, None, {"steps": names, "graph_version": view.graph_version})
+
+
+def _decision_leg(batch: Batch, view: RunView, where: str) -> Leg:
+    decision = view.decision
+    assert decision is not None  # noqa: S101 - _recorded saw it
+    elapsed_s = (view.finished_at - view.appended_at).total_seconds() if view.finished_at else None
+    reasons = decision.reasons or ["no reason given"]
+    words = f"{decision.outcome}    {reasons[0]}\n{where}"
+    facts = {
+        "decision_id": str(view.decision_id),
+        "outcome": decision.outcome,
+        "reasons": decision.reasons,
+        "findings": len(decision.findings),
+        "published_at": where,
+    }
+    return Leg(batch.name, "decision", words, elapsed_s, facts)
+
+
+async def _back_leg(road: Road, batch: Batch, view: RunView) -> Leg:
+    decision_id = str(view.decision_id)
+    wanted = [view.decision.action.target] if view.decision and view.decision.action else []
+    ends: list[datetime] = []
+
+    async def ended() -> bool:
+        run = await road.airflow.dag_run(wanted[0], decision_id)
+        if run and run.state == "success" and run.end_at:
+            ends.append(run.end_at)
+        return bool(ends)
+
+    if wanted and not await _until(ended, LEG_WITHIN_S):
+        raise LegBroken("back", f"{wanted[0]} run {decision_id} did not succeed", log=road.log("scheduler"))
+    count = await _runs_of(road, decision_id)
+    if count != len(wanted) or wanted != ([batch.dag] if batch.dag else []):
+        raise LegBroken(
+            "back", f"Airflow has {count} runs of this decision; {len(wanted)} is right", log=road.log("worker")
+        )
+    facts = {"dag": wanted[0] if wanted else None, "dag_run_id": decision_id if wanted else None, "dag_runs": count}
+    if not wanted:
+        return Leg(batch.name, "back", "no DAG run (Airflow asked: 0): a person decides", None, facts)
+    elapsed_s = (ends[0] - view.finished_at).total_seconds() if view.finished_at else None
+    return Leg(
+        batch.name,
+        "back",
+        f"{wanted[0]} run = decision {decision_id[:8]} (Airflow asked: {count} run)",
+        elapsed_s,
+        facts,
+    )
+
+
+async def _runs_of(road: Road, decision_id: str) -> int:
+    """How many DAG runs name this decision, whatever their id: counted in Airflow, not in our tables."""
+    count = 0
+    for dag_id in FOLLOW_UPS:
+        answer = await road.airflow.get(f"/dags/{dag_id}/dagRuns", order_by="-run_after", limit=100)
+        count += sum((run.get("conf") or {}).get("decision_id") == decision_id for run in answer["dag_runs"])
+    return count
+
+
+async def _until(condition: Callable[[], Any], within_s: float) -> bool:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within_s
+    while loop.time() < deadline:
+        if await condition():
+            return True
+        await asyncio.sleep(POLL_S)
+    return False
