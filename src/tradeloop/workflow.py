@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, Final, Protocol, TypedDict  # Any: LangGraph's own state type
 
 from langgraph.graph import END, START, StateGraph
@@ -127,7 +131,9 @@ def _source(runnable: Any) -> str:
 
 
 def load_workflows(extra: list[str] | None = None) -> dict[str, Workflow]:
-    """Every workflow by event type: entry points of the group `tradeloop.workflows`, then `module:name` in `extra`.
+    """Every workflow by event type: entry points of the group `tradeloop.workflows`, then those of `extra`.
+
+    `extra` holds `module:name` or `folder/file.py:name`.
 
     Raises:
         WorkflowInvalid: one cannot be imported, is no Workflow, or two answer the same type.
@@ -147,12 +153,24 @@ def load_workflows(extra: list[str] | None = None) -> dict[str, Workflow]:
     return found
 
 
+def _import_file(path: Path) -> ModuleType:
+    spec = spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    module = module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
 def _import_workflows(where: str, value: str) -> list[Workflow]:
-    module, _, name = value.partition(":")
+    module, _, name = value.rpartition(":")
     try:
-        target = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as problem:
-        raise WorkflowInvalid(f"workflow {value!r} cannot be loaded: {problem}", where=where) from problem
+        target = getattr(_import_file(Path(module)) if module.endswith(".py") else import_module(module), name)
+    except (ImportError, AttributeError, ValueError, OSError, SyntaxError) as problem:
+        raise WorkflowInvalid(
+            f"workflow {value!r} cannot be loaded: {problem}", where=where, hint="module:name or folder/file.py:name"
+        ) from problem
     workflows = list(target) if isinstance(target, list | tuple) else [target]
     for workflow in workflows:
         if not isinstance(workflow, Workflow):

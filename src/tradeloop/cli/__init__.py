@@ -9,8 +9,7 @@ import typer
 
 from tradeloop.errors import TradeloopError
 
-
-COMMANDS = ("stack", "demo", "processes", "runs", "audit", "db", "bench")
+COMMANDS = ("stack", "demo", "processes", "runs", "audit", "db")
 """Modules of commands, in the order of the help."""
 
 

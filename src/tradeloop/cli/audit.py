@@ -47,8 +47,9 @@ def words(report: CaptureReport) -> str:
     lanes = ", ".join(f"{count} {lane}" for lane, count in sorted(report.by_lane.items())) or "none"
     return (
         f"{report.in_airflow:,} in Airflow   {report.accepted:,} in the inbox ({lanes})   "
-        f"missing {len(report.missing)}   doubled {len(report.doubled)} ({report.seen_by_both} seen by both lanes, dropped)   "
-        f"phantom {len(report.phantom)}   late {report.late} (worst {report.worst_delay_s:.1f} s)   "
+        f"missing {len(report.missing)}   doubled {len(report.doubled)} "
+        f"({report.seen_by_both} seen by both lanes, dropped)   phantom {len(report.phantom)}   "
+        f"late {report.late} (worst {report.worst_delay_s:.1f} s)   "
         f"pending {report.pending}   dead letters {report.dead_lettered + report.unreadable_rows}"
     )
 
