@@ -12,7 +12,7 @@ import math
 import os
 import re
 import uuid
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -25,15 +25,16 @@ ENVELOPE_VERSION = 1
 MAX_TOTAL_BYTES = 262_144
 """All events of one task together: Airflow puts no limit on `extra`, and a page of it must stay readable."""
 INLINE_LIMIT_BYTES = 65_536
-MAX_DEPTH = 64
+MAX_DEPTH = 62
+"""Levels of mappings and lists in the data; the envelope around it makes them the 64 that a worker reads."""
+MAX_SUBJECT = 500
+MAX_INTEGER_BITS = 12_000
+"""Python itself refuses to spell or read an integer of more than 4,300 digits."""
 NAMESPACE = uuid.UUID("6ba1ac7e-3f0e-5b2a-9d0e-7261646c6f70")
 """The same as tradeloop.domain.runs.TRADELOOP_NAMESPACE; a test compares them."""
 TYPE_PATTERN = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 NEXT = "fix the value, or give large or foreign data by reference"
-
-_emitted: dict[str, dict[str, int]] = {}
-"""Bytes and ordinals of the task instance that this process runs, by its id."""
 
 
 class EmitRefused(ValueError):
@@ -62,17 +63,19 @@ def emit(
     data: Mapping[str, Any] | None = None,
     *,
     subject: str = "",
-    correlation_id: str = "",
-    causation_id: str = "",
+    correlation_id: uuid.UUID | str | None = None,
+    causation_id: uuid.UUID | str | None = None,
 ) -> str:
     """Attach an event to the running task; it is published when, and only when, the task succeeds.
 
     `subject` is the business key: events of one subject are decided in order. Several events of one type in one task
-    are several events. Decimals and times keep their exact text. Returns the event's id.
+    are several events. Decimals and times keep their exact text. In a DAG run that tradeloop started, correlation,
+    causation, trace and the chain's length (`metadata.chain_depth`) go on from the decision: the engine stops a chain
+    longer than 8, this task is not made to fail for it. Returns the event's id.
 
     Raises:
         EmitRefused: NaN, infinity, U+0000, a lone surrogate, a naive time, a foreign type, more than 256 KB in all,
-            or a type that is not among the task's outlets.
+            or a type that is not among the task's outlets; nothing was attached.
     """
     from airflow.sdk import get_current_context
 
@@ -80,10 +83,10 @@ def emit(
         get_current_context(),
         outlet_events,
         event_type,
-        data or {},
+        {} if data is None else data,
         subject=subject,
-        correlation_id=str(correlation_id),
-        causation_id=str(causation_id),
+        correlation_id=str(correlation_id or ""),
+        causation_id=str(causation_id or ""),
     )
 
 
@@ -103,17 +106,25 @@ def emit_after(
 
 
 def by_reference(data: Mapping[str, Any], folder: str | Path, limit_bytes: int = INLINE_LIMIT_BYTES) -> dict[str, Any]:
-    """The data itself when it is small; else a file in `folder`, named by its sha256, and a reference to it."""
-    text = _canonical(_exact(data, "data", 0))
-    body = text.encode()
+    """The data itself when it is small; else a file in `folder`, named by its sha256, and a reference to it.
+
+    The folder must be one that the workers read (`TRADELOOP_REFERENCE_ROOT`), on every machine under the same path.
+
+    Raises:
+        EmitRefused: the data has no exact JSON.
+        OSError: the file cannot be written.
+    """
+    body = _canonical(_exact(data, "data", 0)).encode()
     if len(body) <= limit_bytes:
-        plain: dict[str, Any] = json.loads(text)
-        return plain
+        return dict(data)
     digest = hashlib.sha256(body).hexdigest()
     path = Path(folder).absolute() / f"{digest}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{digest}.{os.getpid()}")
-    scratch.write_bytes(body)
+    scratch = path.with_name(f".{digest}.{uuid.uuid4().hex}")
+    with scratch.open("wb") as file:
+        file.write(body)
+        file.flush()
+        os.fsync(file.fileno())  # else a power cut could leave a file of that name and no content
     scratch.replace(path)
     return {"reference": {"uri": path.as_uri(), "sha256": digest, "size_bytes": len(body)}}
 
@@ -130,29 +141,37 @@ def _attach(
 ) -> str:
     asset = event(event_type)
     ti, run = context["ti"], context["dag_run"]
-    _check_declared(context, asset.name, event_type)
+    _check_declared(context, asset, event_type)
     conf = run.conf if isinstance(run.conf, Mapping) else {}
-    spent = _emitted.setdefault(str(ti.id), {"": 0})
-    ordinal = spent.get(event_type, 0)
-    event_id = _derive(
-        *(_option("instance", "local"), ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.id, event_type, ordinal)
-    )
-    envelope = _envelope(event_id, event_type, data, ti, subject)
+    accessor = outlet_events[asset]
+    earlier = _elements(accessor)
+    map_index = -1 if ti.map_index is None else ti.map_index
+    facts = (_option("instance", "local"), ti.dag_id, ti.run_id, ti.task_id, map_index, ti.id, event_type, len(earlier))
+    envelope = _envelope(_derive(*facts), event_type, data, ti, subject)
     _continue_chain(envelope, conf, correlation_id, causation_id)
     element = _element(envelope, str(conf.get("traceparent") or ""))
-    total = spent[""] + len(element["body"].encode())
+    _check_total(outlet_events, element["body"])
+    # One assignment at the end: whatever was refused above has left nothing behind.
+    own = accessor.extra if isinstance(accessor.extra, Mapping) else {}
+    accessor.extra = {**own, "tradeloop": ENVELOPE_VERSION, "events": [*earlier, element]}
+    return str(envelope["event_id"])
+
+
+def _elements(accessor: Any) -> list[dict[str, Any]]:
+    """The events that this task has attached to the asset before."""
+    extra = accessor.extra
+    found = extra.get("events") if isinstance(extra, Mapping) and extra.get("tradeloop") == ENVELOPE_VERSION else None
+    return list(found) if isinstance(found, list) else []
+
+
+def _check_total(outlet_events: Any, body: str) -> None:
+    bodies = [str(element["body"]) for asset in list(outlet_events) for element in _elements(outlet_events[asset])]
+    total = sum(len(text.encode()) for text in [*bodies, body])
     if total > MAX_TOTAL_BYTES:
         raise EmitRefused(
-            "events", f"of this task have {total:,} bytes in all, at most {MAX_TOTAL_BYTES:,} are taken",
+            "the task's events", f"have {total:,} bytes in all, at most {MAX_TOTAL_BYTES:,} are taken",
             "put the data into a file and emit by_reference(data, folder)",
         )  # fmt: skip
-    accessor = outlet_events[asset]
-    extra = accessor.extra
-    if not isinstance(extra, MutableMapping) or "events" not in extra:
-        accessor.extra = extra = {"tradeloop": ENVELOPE_VERSION, "events": []}
-    extra["events"].append(element)
-    spent[""], spent[event_type] = total, ordinal + 1
-    return event_id
 
 
 def _envelope(event_id: str, event_type: str, data: Mapping[str, Any], ti: Any, subject: str) -> dict[str, Any]:
@@ -165,7 +184,7 @@ def _envelope(event_id: str, event_type: str, data: Mapping[str, Any], ti: Any, 
         "source": "airflow",
         "workflow_id": ti.dag_id,
         "workflow_run_id": ti.run_id,
-        "subject": _text(subject, "subject") or f"{ti.dag_id}/{ti.run_id}",
+        "subject": _subject(subject) or f"{ti.dag_id}/{ti.run_id}"[:MAX_SUBJECT],
         "payload": {"data": _exact(data, "data", 0)},
         "metadata": {
             "environment": _option("environment", "development"),
@@ -177,6 +196,14 @@ def _envelope(event_id: str, event_type: str, data: Mapping[str, Any], ti: Any, 
         },
         "schema_version": 2,
     }
+
+
+def _subject(subject: Any) -> str:
+    if not isinstance(subject, str):
+        raise EmitRefused("subject", f"is {type(subject).__name__}, a text is expected", "give it as text")
+    if len(subject) > MAX_SUBJECT:
+        raise EmitRefused("subject", f"has {len(subject):,} characters, at most {MAX_SUBJECT} are taken", "shorten it")
+    return _text(subject, "subject")
 
 
 def _continue_chain(envelope: dict[str, Any], conf: Mapping[str, Any], correlation_id: str, causation_id: str) -> None:
@@ -191,7 +218,7 @@ def _continue_chain(envelope: dict[str, Any], conf: Mapping[str, Any], correlati
             if given:
                 raise EmitRefused(name, f"{given!r} is no UUID", "leave it out, or give the id of an event") from None
     depth = conf.get("depth")
-    if isinstance(depth, int) and depth > 0:
+    if isinstance(depth, int) and not isinstance(depth, bool) and depth > 0:
         envelope["metadata"]["chain_depth"] = depth
 
 
@@ -209,23 +236,25 @@ def _element(envelope: dict[str, Any], traceparent: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _check_declared(context: Any, name: str, event_type: str) -> None:
-    declared = [str(getattr(outlet, "name", "")) for outlet in getattr(context["task"], "outlets", None) or []]
-    if name not in declared:
-        raise EmitRefused(
-            "type", f"{event_type!r} is not among the task's outlets, so Airflow would drop it without a word",
-            f"declare it: outlets=[event({event_type!r})]",
-        )  # fmt: skip
+def _check_declared(context: Any, asset: Asset, event_type: str) -> None:
+    for outlet in getattr(context["task"], "outlets", None) or []:
+        # A reference to an asset has a name or a uri, not both.
+        if asset.name == getattr(outlet, "name", asset.name) and asset.uri == getattr(outlet, "uri", asset.uri):
+            return
+    raise EmitRefused(
+        "type", f"{event_type!r} is not among the task's outlets, so Airflow would drop it without a word",
+        f"declare it: outlets=[event({event_type!r})]",
+    )  # fmt: skip
 
 
 def _exact(value: Any, where: str, depth: int) -> Any:
     """The value in JSON's own types, nothing rounded, nothing guessed."""
-    if depth > MAX_DEPTH:
-        raise EmitRefused(where, f"is nested deeper than {MAX_DEPTH} levels")
     if value is None or isinstance(value, bool | int | float):
         return _number(value, where)
     if isinstance(value, str):
         return _text(value, where)
+    if isinstance(value, Mapping | list | tuple) and depth >= MAX_DEPTH:
+        raise EmitRefused(where[:200], f"is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, Mapping):
         return {_key(key, where): _exact(child, f"{where}.{key}", depth + 1) for key, child in value.items()}
     if isinstance(value, list | tuple):
@@ -238,6 +267,8 @@ def _number(value: bool | float | None, where: str) -> bool | float | None:
         raise EmitRefused(where, f"is {value!r}, which JSON does not have", "leave it out, or give None")
     if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, int) and int(value).bit_length() > MAX_INTEGER_BITS:
+        raise EmitRefused(where, "is an integer of thousands of digits", "give it as text")
     return float(value) if isinstance(value, float) else int(value)
 
 
@@ -249,7 +280,10 @@ def _spelled(value: Any, where: str) -> str:
     if isinstance(value, datetime):
         if value.tzinfo is None or value.utcoffset() is None:
             raise EmitRefused(where, "is a time without zone", "give it one: datetime.now(timezone.utc)")
-        return _utc(value)
+        try:
+            return _utc(value)
+        except OverflowError:
+            raise EmitRefused(where, "is a time that does not exist in UTC") from None
     if isinstance(value, date | uuid.UUID):
         return str(value)
     raise EmitRefused(where, f"is {type(value).__name__}, which has no exact JSON", "convert it to text or numbers")
@@ -268,7 +302,7 @@ def _text(text: str, where: str) -> str:
         text.encode()
     except UnicodeEncodeError:
         raise EmitRefused(where, "contains a lone surrogate, which has no UTF-8") from None
-    return str(text)
+    return str.__str__(text)  # of an enum of texts: its value, not its name
 
 
 def _canonical(value: Any) -> str:
