@@ -54,12 +54,12 @@ class History:
 def history(batch: Batch, table: Table, expected: Sequence[date]) -> History:
     """Join context and batch; rows that cannot be read, come twice or have no session are left out."""
     context = Table.read(batch.context)
-    open_days = set(expected)
+    open_days, first_day = set(expected), batch.first_day
     picked: dict[date, tuple[Table, int]] = {}
     for source, whole in ((context, context.whole), (table, table.whole)):
         for row in np.flatnonzero(whole).tolist():
             day = source.days[row]
-            usable = day in open_days if source is table else day is not None and day < batch.first_day
+            usable = day in open_days if source is table else day is not None and day < first_day
             if day is not None and usable and source.values["close"][row] > 0 and source.values["open"][row] > 0:
                 picked.setdefault(day, (source, row))
     days = sorted(picked)
@@ -257,7 +257,9 @@ def volume(past: History, batch: Batch, table: Table, limits: Thresholds) -> lis
         if rows:
             found.append(row_finding(Rule.VOLUME, table, rows, f"{told} on {listed(map(table.label, rows))}"))
     traded = past.columns["volume"]
-    for at in np.flatnonzero(past.judged & (traded > 0)).tolist():
+    # No median is below the smallest volume: few bars need theirs computed.
+    least = float(np.min(traded[traded > 0], initial=math.inf))
+    for at in np.flatnonzero(past.judged & (traded > limits.volume_multiple * least)).tolist():
         before = traded[max(0, at - limits.history_bars) : at]
         before = before[before > 0]
         if len(before) < limits.history_bars_min:

@@ -84,13 +84,13 @@ def duplicates(table: Table) -> list[Finding]:
 
 def off_calendar(table: Table, expected: Sequence[date], batch: Batch) -> list[Finding]:
     """MD06: a bar outside the period, or on a day when the exchange was closed."""
-    open_days = set(expected)
+    open_days, first_day, last_day = set(expected), batch.first_day, batch.last_day
     outside: list[int] = []
     closed: list[int] = []
     for row, day in enumerate(table.days):
         if day is None or day in open_days:
             continue
-        (closed if batch.first_day <= day <= batch.last_day else outside).append(row)
+        (closed if first_day <= day <= last_day else outside).append(row)
     told = (
         (closed, f"{batch.calendar} had no session on {_on(table, closed)}"),
         (outside, f"{_on(table, outside)} lies outside the period {batch.period}"),
