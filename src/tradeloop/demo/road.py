@@ -189,7 +189,7 @@ def _decision_leg(batch: Batch, view: RunView, where: str) -> Leg:
     assert decision is not None  # noqa: S101 - _recorded saw it
     elapsed_s = (view.finished_at - view.appended_at).total_seconds() if view.finished_at else None
     reasons = decision.reasons or ["no reason given"]
-    words = f"{decision.outcome}    {reasons[0]}\n{where}"
+    words = "\n".join([f"{decision.outcome}    recorded on {where}", *reasons[:2]])
     facts = {
         "decision_id": str(view.decision_id),
         "outcome": decision.outcome,

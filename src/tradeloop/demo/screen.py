@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 
 from rich.console import Console
 
 from tradeloop.demo.legs import Batch, Leg, LegBroken
 
 NAME_WIDTH = 10
-TIME_COLUMN = 96
+TIME_COLUMN = 92
+TEXT_WIDTH = 88
 
 
 class DemoScreen:
@@ -45,7 +47,8 @@ class DemoScreen:
         took = "" if leg.elapsed_s is None else _duration(leg.elapsed_s)
         self._print(f"   {leg.name:<{NAME_WIDTH}}{first:<{TIME_COLUMN - NAME_WIDTH}} {took}".rstrip())
         for line in rest:
-            self._print(f"   {'':<{NAME_WIDTH}}{line}", style="dim")
+            for piece in textwrap.wrap(line, TEXT_WIDTH):
+                self._print(f"   {'':<{NAME_WIDTH}}{piece}", style="dim")
 
     def broken(self, batch: str, problem: LegBroken) -> None:
         """A leg that did not."""
