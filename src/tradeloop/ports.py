@@ -223,6 +223,14 @@ class AssetEventRow:
 
 
 @dataclass(frozen=True, slots=True)
+class AssetEventPage:
+    """Some rows of a window, and how many the whole window has."""
+
+    rows: Sequence[AssetEventRow]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class DagRunView:
     """A DAG run, as Airflow tells it."""
 
@@ -240,8 +248,11 @@ class AirflowApi(Protocol):
     Every call raises AirflowUnreachable (no answer), AirflowForbidden (401, 403) or AirflowRefused (another no).
     """
 
-    async def asset_events(self, since: datetime, until: datetime, *, limit: int, offset: int) -> list[AssetEventRow]:
-        """Events of assets named `tradeloop.*` with since <= timestamp < until, by timestamp, at most 100."""
+    async def asset_events(self, since: datetime, until: datetime, *, limit: int, offset: int = 0) -> AssetEventPage:
+        """Events of assets named `tradeloop*` with since <= timestamp < until, by timestamp and id.
+
+        Airflow may give fewer than `limit` though more follow (`[api] maximum_page_limit`): the total tells.
+        """
         ...
 
     async def oldest_asset_event_at(self) -> datetime | None:

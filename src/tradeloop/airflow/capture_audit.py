@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final  # Any: JSON for people's tools
+from uuid import UUID
 
 from tradeloop.airflow.candidates import candidates
 from tradeloop.airflow.history import AssetHistory
@@ -16,6 +17,8 @@ PENDING: Final = timedelta(seconds=5)
 LATE: Final = timedelta(seconds=30)
 MARGIN: Final = timedelta(hours=1)
 """Airflow is read this much further at both ends: an inbox row near the edge is no phantom."""
+LOOK_BACK: Final = (timedelta(hours=6), timedelta(hours=48), timedelta(days=8))
+"""How far a row is looked for before its event is called a phantom: a relay that was down may bring it days late."""
 
 
 @dataclass(frozen=True)
@@ -52,19 +55,25 @@ class CaptureReport:
 
 
 async def audit_capture(
-    airflow: AirflowApi, store: CaptureHistory, instance: str, since: datetime, until: datetime
+    airflow: AirflowApi,
+    store: CaptureHistory,
+    instance: str,
+    since: datetime,
+    until: datetime,
+    *,
+    now: datetime | None = None,
 ) -> CaptureReport:
     """Compare the two histories over since <= time < until."""
+    fresh = (now or max(until, datetime.now(UTC))) - PENDING
     history = AssetHistory(airflow)
-    rows = await history.rows(since - MARGIN, until + MARGIN)
-    told = {c.event_id: c for row in rows for c in candidates(row, instance, "", "")}
-    asked = {event_id: c for event_id, c in told.items() if since <= c.row.timestamp < until}
+    told = await _told(history, instance, since - MARGIN, until + MARGIN)
+    asked = {event_id: at for event_id, at in told.items() if since <= at < until}
     found = {known.event_id: known for known in await store.accepted(list(asked))}
-    buried = await store.buried(list(asked))
+    buried = await store.buried(list(asked)) - found.keys()
     absent = [event_id for event_id in asked if event_id not in found and event_id not in buried]
-    pending = {event_id for event_id in absent if asked[event_id].row.timestamp > until - PENDING}
-    delays = {e: (known.received_at - asked[e].row.timestamp).total_seconds() for e, known in found.items()}
-    captured = await store.captured_between(since, until)
+    pending = {event_id for event_id in absent if asked[event_id] > fresh}
+    delays = [(known.received_at - asked[event_id]).total_seconds() for event_id, known in found.items()]
+    captured = {known.event_id for known in await store.captured_between(since, until)}
     return CaptureReport(
         since=since,
         until=until,
@@ -74,10 +83,31 @@ async def audit_capture(
         pending=len(pending),
         missing=[str(event_id) for event_id in absent if event_id not in pending],
         doubled=[str(known.event_id) for known in found.values() if known.runs > 1],
-        phantom=[str(known.event_id) for known in captured if known.event_id not in told],
-        late=sum(delay > LATE.total_seconds() for delay in delays.values()),
-        worst_delay_s=round(max(delays.values(), default=0.0), 3),
+        phantom=[str(event_id) for event_id in await _strangers(history, instance, captured - told.keys(), since)],
+        late=sum(delay > LATE.total_seconds() for delay in delays),
+        worst_delay_s=round(max(delays, default=0.0), 3),
         by_lane=dict(Counter(known.lane or "unknown" for known in found.values())),
         seen_by_both=await store.dropped_doubles(since, until),
-        unreadable_rows=sum(history.unreadable.values()),
+        unreadable_rows=sum(count for at, count in history.unreadable.items() if since <= at < until),
     )
+
+
+async def _told(history: AssetHistory, instance: str, since: datetime, until: datetime) -> dict[UUID, datetime]:
+    """Ids and times of the events that Airflow's history holds."""
+    return {
+        candidate.event_id: row.timestamp
+        async for _, rows in history.parts(since, until)
+        for row in rows
+        for candidate in candidates(row, instance, "", "")
+    }
+
+
+async def _strangers(history: AssetHistory, instance: str, suspects: set[UUID], since: datetime) -> list[UUID]:
+    """Those that Airflow does not know: an event that arrived hours late has an older row, so look further back."""
+    until = since - MARGIN
+    for reach in LOOK_BACK:
+        if not suspects:
+            break
+        suspects = suspects - (await _told(history, instance, since - reach, until)).keys()
+        until = since - reach
+    return sorted(suspects)

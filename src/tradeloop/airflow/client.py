@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import time
@@ -9,17 +10,19 @@ from collections.abc import Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self  # Any: JSON of Airflow's answers
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 from pydantic import JsonValue
 
 from tradeloop.domain.canonical import utc_text
 from tradeloop.errors import AirflowForbidden, AirflowRefused, AirflowUnreachable, DagUnavailable, NotFound
-from tradeloop.ports import AssetEventRow, DagRunView
+from tradeloop.ports import AssetEventPage, AssetEventRow, DagRunView
 from tradeloop.settings import Settings
 
 TIMEOUT_S: Final = 30.0
+PREFIX: Final = "tradeloop."
+"""Airflow cuts trailing punctuation off: it finds `tradeloop*`, and `candidates` looks at the whole name."""
 PAGE: Final = 100
 """Airflow's own cap of a page (`[api] maximum_page_limit`)."""
 REFRESH_AT: Final = 0.8
@@ -33,6 +36,11 @@ PERMISSIONS: Final = {
 }
 
 
+LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+PASSING: Final = frozenset({408, 425, 429, 502, 503, 504})
+"""Answers of gateways and limiters: nothing is wrong with what was asked."""
+
+
 class AirflowClient:
     """ports.AirflowApi over HTTP. One account, one token, refreshed before it ends."""
 
@@ -40,7 +48,10 @@ class AirflowClient:
         self._url = url.rstrip("/")
         self._username = username
         self._password = password
-        self._http = httpx.AsyncClient(base_url=self._url, timeout=TIMEOUT_S)
+        # A proxy of the environment is for the world outside; a loopback address is never behind it.
+        is_local = urlsplit(self._url).hostname in LOOPBACK
+        self._http = httpx.AsyncClient(base_url=self._url, timeout=TIMEOUT_S, trust_env=not is_local)
+        self._signing_in = asyncio.Lock()
         self._token = ""
         self._refresh_at = 0.0
 
@@ -66,22 +77,22 @@ class AirflowClient:
         """
         return await self._call("GET", path, params=params)
 
-    async def asset_events(self, since: datetime, until: datetime, *, limit: int, offset: int) -> list[AssetEventRow]:
-        """Events of assets named `tradeloop.*` with since <= timestamp < until, by timestamp, at most 100."""
+    async def asset_events(self, since: datetime, until: datetime, *, limit: int, offset: int = 0) -> AssetEventPage:
+        """Events of assets named `tradeloop*` with since <= timestamp < until, by timestamp and id."""
         answer = await self.get(
             "/assets/events",
-            name_prefix_pattern="tradeloop.",
+            name_prefix_pattern=PREFIX,
             timestamp_gte=utc_text(since),
             timestamp_lt=utc_text(until),
             order_by="timestamp",
             limit=min(limit, PAGE),
             offset=offset,
         )
-        return [_asset_event(row) for row in answer["asset_events"]]
+        return AssetEventPage([_asset_event(row) for row in answer["asset_events"]], answer["total_entries"])
 
     async def oldest_asset_event_at(self) -> datetime | None:
         """Time of the oldest row that Airflow keeps."""
-        answer = await self.get("/assets/events", name_prefix_pattern="tradeloop.", order_by="timestamp", limit=1)
+        answer = await self.get("/assets/events", name_prefix_pattern=PREFIX, order_by="timestamp", limit=1)
         rows = answer["asset_events"]
         return datetime.fromisoformat(rows[0]["timestamp"]) if rows else None
 
@@ -145,7 +156,7 @@ class AirflowClient:
             response = await self._send(method, path, params, body)
         if method != "GET" and response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
             raise AirflowUnreachable(f"Airflow answered {response.status_code}: whether it acted is not known")
-        return _answer(response)
+        return _answer(response, self._url)
 
     async def _send(self, method: str, path: str, params: Mapping[str, Any] | None, body: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {await self._bearer()}"}
@@ -165,8 +176,13 @@ class AirflowClient:
             raise _unreachable(self._url, problem) from problem
 
     async def _bearer(self) -> str:
-        if self._token and time.time() < self._refresh_at:
+        async with self._signing_in:  # of many calls at once, one signs in
+            if not self._token or time.time() >= self._refresh_at:
+                self._token = await self._sign_in()
+                self._refresh_at = time.time() + REFRESH_AT * _remaining_life_s(self._token)
             return self._token
+
+    async def _sign_in(self) -> str:
         try:
             response = await self._http.post(
                 "/auth/token", json={"username": self._username, "password": self._password}
@@ -179,25 +195,35 @@ class AirflowClient:
                 status=response.status_code,
                 hint="TRADELOOP_AIRFLOW_USERNAME and TRADELOOP_AIRFLOW_PASSWORD",
             )
-        self._token = str(_answer(response)["access_token"])
-        self._refresh_at = time.time() + REFRESH_AT * _remaining_life_s(self._token)
-        return self._token
+        try:
+            return str(_answer(response, self._url)["access_token"])
+        except (NotFound, KeyError, TypeError) as problem:
+            # Never NotFound: a caller would take it for its run or DAG that is not there.
+            raise AirflowUnreachable(
+                f"{self._url}/auth/token answered {response.status_code} without a token", hint="TRADELOOP_AIRFLOW_URL"
+            ) from problem
 
 
 def _unreachable(url: str, problem: Exception) -> AirflowUnreachable:
     return AirflowUnreachable(f"Airflow at {url} did not answer: {type(problem).__name__} {problem}".rstrip())
 
 
-def _answer(response: httpx.Response) -> Any:
+def _answer(response: httpx.Response, url: str) -> Any:
     status = response.status_code
     if status < httpx.codes.BAD_REQUEST:
-        return response.json()
+        try:
+            return response.json()
+        except ValueError:
+            # A redirect, a sign-in page, a gateway's own page.
+            raise AirflowUnreachable(
+                f"{url} answered {status} and no JSON: it is not Airflow's API", hint="TRADELOOP_AIRFLOW_URL"
+            ) from None
     detail = _detail(response)
     if status == httpx.codes.NOT_FOUND:
         raise NotFound(detail)
     if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
         raise AirflowForbidden(f"Airflow answered {status}: {detail}", status=status, hint="tradeloop doctor airflow")
-    if status in (httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT):
+    if status in PASSING:
         raise AirflowUnreachable(f"Airflow answered {status}: {detail}")
     raise AirflowRefused(f"Airflow answered {status}: {detail}", status=status)
 
@@ -228,7 +254,7 @@ def _asset_event(row: Mapping[str, Any]) -> AssetEventRow:
         source_dag_id=row["source_dag_id"] or "",
         source_run_id=row["source_run_id"] or "",
         source_task_id=row["source_task_id"] or "",
-        source_map_index=row["source_map_index"],
+        source_map_index=-1 if row["source_map_index"] is None else row["source_map_index"],
     )
 
 
