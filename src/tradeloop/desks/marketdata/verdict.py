@@ -53,10 +53,11 @@ def judge(policy: Policy, header: BatchHeader, facts: Facts) -> Decision:
         outcome = Outcome.ESCALATE
     weighed.sort(key=lambda each: (-policy.caution(each.outcome), -_size(each.finding)))
     sessions = f"{facts.sessions_present} of {facts.sessions_expected} sessions"
+    found = "1 finding" if len(facts.findings) == 1 else f"{len(facts.findings)} findings"
     more = [f"{facts.omitted} more findings of the same rules are not listed"] if facts.omitted else []
     return Decision(
         outcome=outcome,
-        reasons=[*(each.reason for each in weighed), *more, f"{len(facts.findings)} findings, {sessions}"],
+        reasons=[*(each.reason for each in weighed), *more, f"{found}, {sessions}"],
         findings=[finding.model_dump(mode="json", exclude_none=True) for finding in facts.findings],
         policy_version=policy.version,
         policy_hash=policy.digest,
