@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from uuid import UUID
 
 PREFIX = "tradeloop."
 FIELDS = ("id", "type", "subject", "time", "source", "sha256", "body")
+REDACTED = "the event's body and digest differ: Airflow masked a registered secret in it, or it was edited"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,31 +23,54 @@ class Envelope:
     source: str
     body: str
     traceparent: str = ""
-    is_intact: bool = True
-    """False when body and digest differ: a registered secret was masked, or somebody wrote the row by hand."""
+    problem: str = ""
+    """Why it must not be published; empty when it may be."""
+
+    @property
+    def is_intact(self) -> bool:
+        """Whether it is what `emit` wrote."""
+        return not self.problem
+
+    @property
+    def is_redacted(self) -> bool:
+        """Whether something changed the body on its way."""
+        return self.problem == REDACTED
 
 
 def envelopes(extra: Mapping[str, object]) -> Iterator[Envelope]:
-    """The events in an asset event's `extra`; nothing when it is not one of ours."""
+    """The events in an asset event's `extra`, broken ones included; nothing when it is not one of ours."""
     elements = extra.get("events")
-    if not isinstance(elements, list):
+    if not isinstance(elements, list) or "tradeloop" not in extra:
         return
     for element in elements:
-        if not isinstance(element, Mapping):
-            continue
-        values = {field: element.get(field) for field in FIELDS}
-        if not all(isinstance(value, str) for value in values.values()):
-            continue
-        body = str(values["body"])
-        digest = hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()
-        traceparent = element.get("traceparent")
-        yield Envelope(
-            id=str(values["id"]),
-            type=str(values["type"]),
-            subject=str(values["subject"]),
-            time=str(values["time"]),
-            source=str(values["source"]),
-            body=body,
-            traceparent=traceparent if isinstance(traceparent, str) else "",
-            is_intact=digest == values["sha256"],
-        )
+        yield _read(element)
+
+
+def _read(element: object) -> Envelope:
+    values = {name: element.get(name) for name in FIELDS} if isinstance(element, Mapping) else {}
+    texts = {name: value if isinstance(value, str) else "" for name, value in values.items()}
+    missing = [name for name in FIELDS if not texts.get(name)]
+    traceparent = element.get("traceparent") if isinstance(element, Mapping) else ""
+    digest = texts.pop("sha256", "")
+    return Envelope(
+        **{name: texts.get(name, "") for name in FIELDS if name != "sha256"},
+        traceparent=traceparent if isinstance(traceparent, str) and traceparent.isascii() else "",
+        problem=f"the element has no text {missing[0]!r}" if missing else _problem(texts, digest),
+    )
+
+
+def _problem(texts: Mapping[str, str], digest: str) -> str:
+    try:
+        body = [text.encode() for text in texts.values()][-1]
+    except UnicodeEncodeError:
+        return "a lone surrogate, which has no UTF-8"
+    if not _is_uuid(texts["id"]):
+        return f"the id {texts['id']!r:.80} is no UUID"
+    return "" if hashlib.sha256(body).hexdigest() == digest else REDACTED
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return bool(UUID(text))
+    except ValueError:
+        return False
