@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import psycopg
@@ -13,7 +15,11 @@ from tradeloop.settings import Settings
 from tradeloop.store.database import Database
 from tradeloop.store.migrations import migrate
 
+if TYPE_CHECKING:
+    from tradeloop.stack import Stack
+
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+EDGE_DAGS = Path(__file__).parent / "integration" / "airflow" / "dags"
 
 
 @pytest.fixture(scope="session")
@@ -68,3 +74,28 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     """An open connection pool to `database_url`."""
     async with Database(database_url, size=4) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def airflow_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The whole stack: Airflow with the DAGs of `integration/airflow/dags`, relay and worker. Starts in about 25 s.
+
+    Shared by the session: whoever stops or changes a part brings it back. Own DAGs go into `settings.dags_folder`.
+    """
+    from tradeloop.stack import Stack
+
+    folder = tmp_path_factory.mktemp("airflow")
+    shutil.copytree(EDGE_DAGS, folder / "dags", ignore=shutil.ignore_patterns("__pycache__"))
+    settings = Settings(
+        home=folder / "home",
+        dags_folder=folder / "dags",
+        reference_root=folder / "batches",
+        instance="tests",
+        postgres_port=0,
+        kafka_port=0,
+        airflow_port=0,
+        sweep_interval_s=0.5,
+        _env_file=None,
+    )
+    with Stack(settings, airflow_environment={"AIRFLOW__TRADELOOP__TRACE_FILE": str(folder / "hook.jsonl")}) as stack:
+        yield stack
