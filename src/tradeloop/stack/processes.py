@@ -80,7 +80,11 @@ def run(
 def python_environment() -> dict[str, str]:
     """The caller's environment for a Python process of the stack."""
     # Without byte code on disk every process of Airflow starts 3 to 8 s later.
-    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    # The parts talk to each other on loopback, which no proxy reaches.
+    for name in ("NO_PROXY", "no_proxy"):
+        variables[name] = ",".join(filter(None, [variables.get(name, ""), "127.0.0.1", "localhost"]))
+    return variables
 
 
 def created_at(pid: int) -> float:
@@ -119,6 +123,17 @@ def _belongs(process: psutil.Process, home: Path) -> bool:
         return True
     # PostgreSQL's processes write their title over their environment, but each stands in the data folder.
     return process.name() == "postgres" and Path(process.cwd()) == (home / "postgres").resolve()
+
+
+def listens(pid: int, port: int) -> bool:
+    """Whether this process, or one that it started, is the one that listens there."""
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+        connections = [connection for member in family for connection in member.net_connections("tcp")]
+    except psutil.Error:
+        return False
+    return any(c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port for c in connections)
 
 
 def end_all(processes: Iterable[psutil.Process], grace_s: float) -> None:

@@ -68,14 +68,22 @@ def _works(words: tuple[str, ...]) -> bool:
 def data_folder(home: Path) -> Path:
     """Where this home's PostgreSQL has its data; made a link in the home when another account must own it."""
     inside, account = home / "postgres", way().account
-    if account is None or inside.is_symlink():
+    if account is None or (inside.is_dir() and not inside.is_symlink()):
         return inside.resolve()
     place = SHARED / hashlib.sha256(str(home).encode()).hexdigest()[:16] / "postgres"
-    place.mkdir(parents=True, exist_ok=True)
+    _open(place.parent)
+    place.mkdir(mode=0o700, exist_ok=True)
     give(place)
-    place.chmod(0o700)
-    inside.symlink_to(place)
+    if not inside.is_symlink():
+        inside.symlink_to(place)
     return place
+
+
+def _open(folder: Path) -> None:
+    """Make a folder that every account may enter, whatever the umask."""
+    for path in (SHARED, folder):
+        path.mkdir(exist_ok=True)
+        path.chmod(0o755)
 
 
 def give(path: Path) -> None:
@@ -87,12 +95,13 @@ def give(path: Path) -> None:
 def runnable(folder: Path) -> Path:
     """A folder of programs, or a copy that the account can enter; its libraries are in folders beside its parents."""
     chosen = way()
-    if chosen.account is None or _works((*chosen.words, str(folder / "postgres"), "--version")):
+    if chosen.account is None or _works((*chosen.words, str(folder / "initdb"), "--version")):
         return folder
     package = folder.parent.parent
     target = SHARED / f"programs-{hashlib.sha256(str(package).encode()).hexdigest()[:16]}"
     if not (target / "complete").exists():
         shutil.rmtree(target, ignore_errors=True)
+        _open(target)
         for source in (package, package.with_name(f"{package.name}.libs")):
             if source.is_dir():
                 shutil.copytree(source, target / source.name)
