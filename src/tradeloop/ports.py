@@ -259,6 +259,14 @@ class AirflowApi(Protocol):
         """Time of the oldest row that Airflow keeps."""
         ...
 
+    async def missing_permissions(self) -> list[str]:
+        """What the account may not do of what tradeloop reads; empty when all is well."""
+        ...
+
+    async def visible_dags(self) -> list[str]:
+        """Ids of the DAGs that the account can read: Airflow hides the rows of all others without an error."""
+        ...
+
     async def trigger_dag(self, dag_id: str, run_id: str, conf: Mapping[str, JsonValue]) -> DagRunView:
         """POST dagRuns with that id and `logical_date` null."""
         ...

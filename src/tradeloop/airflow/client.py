@@ -79,8 +79,7 @@ class AirflowClient:
 
     async def asset_events(self, since: datetime, until: datetime, *, limit: int, offset: int = 0) -> AssetEventPage:
         """Events of assets named `tradeloop*` with since <= timestamp < until, by timestamp and id."""
-        answer = await self.get(
-            "/assets/events",
+        answer = await self._rows(
             name_prefix_pattern=PREFIX,
             timestamp_gte=utc_text(since),
             timestamp_lt=utc_text(until),
@@ -92,7 +91,7 @@ class AirflowClient:
 
     async def oldest_asset_event_at(self) -> datetime | None:
         """Time of the oldest row that Airflow keeps."""
-        answer = await self.get("/assets/events", name_prefix_pattern=PREFIX, order_by="timestamp", limit=1)
+        answer = await self._rows(name_prefix_pattern=PREFIX, order_by="timestamp", limit=1)
         rows = answer["asset_events"]
         return datetime.fromisoformat(rows[0]["timestamp"]) if rows else None
 
@@ -136,7 +135,9 @@ class AirflowClient:
         for name, path in PERMISSIONS.items():
             try:
                 await self.get(path)
-            except AirflowForbidden:
+            except AirflowForbidden as problem:
+                if problem.status == httpx.codes.UNAUTHORIZED:
+                    raise  # no permission is missing: the account itself is refused
                 missing.append(name)
         return missing
 
@@ -149,14 +150,23 @@ class AirflowClient:
             if not answer["dags"] or len(found) >= answer["total_entries"]:
                 return found
 
+    async def _rows(self, **params: Any) -> Any:
+        """A page of asset events; AirflowRefused with status 500 may be about a row that cannot be served."""
+        return _answer(await self._ask("GET", "/assets/events", params), self._url)
+
     async def _call(self, method: str, path: str, *, params: Mapping[str, Any] | None = None, body: Any = None) -> Any:
-        response = await self._send(method, path, params, body)
-        if response.status_code == httpx.codes.UNAUTHORIZED:
-            self._token = ""
-            response = await self._send(method, path, params, body)
-        if method != "GET" and response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
-            raise AirflowUnreachable(f"Airflow answered {response.status_code}: whether it acted is not known")
+        response = await self._ask(method, path, params, body)
+        if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+            # Never a no: neither a POST's (it may have acted) nor a GET's (what was asked for may be there).
+            raise AirflowUnreachable(f"Airflow answered {response.status_code} to {method} {path}")
         return _answer(response, self._url)
+
+    async def _ask(self, method: str, path: str, params: Mapping[str, Any] | None, body: Any = None) -> httpx.Response:
+        response = await self._send(method, path, params, body)
+        if response.status_code != httpx.codes.UNAUTHORIZED:
+            return response
+        self._token = ""
+        return await self._send(method, path, params, body)
 
     async def _send(self, method: str, path: str, params: Mapping[str, Any] | None, body: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {await self._bearer()}"}

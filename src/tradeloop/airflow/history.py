@@ -41,8 +41,11 @@ class AssetHistory:
         self.unreadable: dict[datetime, int] = {}
         """Instants with rows that cannot be read, and how many."""
 
-    async def parts(self, since: datetime, until: datetime) -> AsyncIterator[Part]:
+    async def parts(self, since: datetime, until: datetime, *, looks_again: bool = True) -> AsyncIterator[Part]:
         """Rows with since <= timestamp < until, part by part.
+
+        `looks_again` asks for known unreadable instants too: each costs five requests, and tracebacks in Airflow's
+        log, only to find a good row that was committed late with the same microsecond as a bad one.
 
         Raises:
             AirflowUnreachable, AirflowForbidden, AirflowRefused: Airflow's answer, when it is not about one row.
@@ -50,7 +53,7 @@ class AssetHistory:
         width = SLICE
         while since < until:
             end, count = min(until, since + width), 0
-            async for part in self._around_unreadable(since, end):
+            async for part in self._around_unreadable(since, end, looks_again=looks_again):
                 count += len(part[1])
                 yield part
             width = SLICE if count >= PAGE else min(2 * width, WIDEST)
@@ -76,12 +79,13 @@ class AssetHistory:
             low = middle
         return low
 
-    async def _around_unreadable(self, since: datetime, until: datetime) -> AsyncIterator[Part]:
+    async def _around_unreadable(self, since: datetime, until: datetime, *, looks_again: bool) -> AsyncIterator[Part]:
         for instant in sorted(stamp for stamp in self.unreadable if since <= stamp < until):
             async for part in self._cut(since, instant):
                 yield part
             since = instant + INSTANT
-            yield since, await self._one_by_one(instant)
+            if looks_again:
+                yield since, await self._one_by_one(instant)
         async for part in self._cut(since, until):
             yield part
 

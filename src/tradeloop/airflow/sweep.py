@@ -30,7 +30,10 @@ RECONCILE: Final = ((timedelta(hours=1), timedelta(hours=6)), (timedelta(hours=2
 """Every hour the last six, every night the last two days: against transactions that outlast the overlap."""
 STRIDE: Final = timedelta(hours=1)
 """Catching up, the cursor moves at least so far at a time: a restart goes on from there."""
-LONG_DOWN: Final = timedelta(hours=1)
+LONG_DOWN: Final = timedelta(hours=24)
+"""Nobody's cleaning keeps less than a day. Smaller, a quiet history that was cleaned would look like a gap, and a gap
+stops the sweep until a person has looked.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Sweep:
     """
 
     def __init__(self, airflow: AirflowApi, publisher: Publisher, captures: Captures, settings: Settings) -> None:
+        self._airflow = airflow
         self._history = AssetHistory(airflow)
         self._publisher = publisher
         self._captures = captures
@@ -65,6 +69,7 @@ class Sweep:
         """Ids that need no look-up any more, by their row's time."""
         self._newest = datetime.min.replace(tzinfo=UTC)
         self._letters: set[tuple[datetime, int]] = set()
+        self._is_checked = False
 
     async def tick(self, now: datetime | None = None) -> SweepReport:
         """Publish what is new.
@@ -74,13 +79,24 @@ class Sweep:
             AirflowUnreachable, AirflowForbidden, AirflowRefused, PublishFailed: try again; nothing is skipped.
         """
         until = now or datetime.now(UTC)
+        if not self._is_checked:
+            await self._check_permissions()
         if self._whole_until is not None and time.monotonic() - self._whole_at < WHOLE_EVERY_S:
-            return await self._sweep(min(self._whole_until, until) - SHORT, until)
+            return await self._sweep(min(self._whole_until, until) - SHORT, until, is_whole=False)
         report = await self._sweep(await self._start(until), until, moves_cursor=True)
         self._whole_at, self._whole_until = time.monotonic(), until
         report += await self._reconcile(until)
         self._forget(until)
         return report
+
+    async def _check_permissions(self) -> None:
+        """Say at the start what Airflow would hide without an error."""
+        missing = await self._airflow.missing_permissions()
+        dags = await self._airflow.visible_dags()
+        if missing:
+            log.error("airflow_permissions_missing", missing=missing, hint="tradeloop doctor airflow")
+        log.info("airflow_dags_visible", dags=len(dags))
+        self._is_checked = not missing  # as long as one is missing, it is looked for at each tick
 
     async def _start(self, now: datetime) -> datetime:
         cursor = await self._captures.cursor(CURSOR)
@@ -124,9 +140,11 @@ class Sweep:
             await self._captures.move_cursor(name, now)
         return report
 
-    async def _sweep(self, since: datetime, until: datetime, *, moves_cursor: bool = False) -> SweepReport:
+    async def _sweep(
+        self, since: datetime, until: datetime, *, moves_cursor: bool = False, is_whole: bool = True
+    ) -> SweepReport:
         report, moved_to = SweepReport(), since
-        async for reached, rows in self._history.parts(since, until):
+        async for reached, rows in self._history.parts(since, until, looks_again=is_whole):
             report += await self._take(rows, until)
             if moves_cursor and reached - moved_to >= STRIDE:
                 await self._captures.move_cursor(CURSOR, reached)
