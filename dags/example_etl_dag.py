@@ -46,6 +46,64 @@ BEGIN { header = "part,date,open,high,low,close,volume"; split(header, names, ",
 ' """
 
 
+@task
+def extract(*, params: Any = None, run_id: Any = None) -> str:
+    """Cut the month and the bars before it out of the source, as delivered."""
+    rows = read_source()
+    inside = [at for at, row in enumerate(rows) if iso_day(row["Date"])[:7] == params["month"]]
+    if not inside:
+        raise ValueError(f"the source has no bar in {params['month']}")
+    first, last = inside[0], inside[-1]
+    staged = staging(params["symbol"], params["month"], run_id) / "raw.csv"
+    cut = [{"part": "context", **row} for row in rows[max(0, first - CONTEXT_BARS) : first]]
+    cut += [{"part": "bar", **row} for row in rows[first : last + 1]]
+    return write_csv(staged, list(cut[0]), cut)
+
+
+@task
+def transform(raw: str, *, params: Any = None) -> str:
+    """Bring dates and prices to one spelling; what cannot be read stays as it is, for `validate` to name."""
+    with Path(raw).open(newline="", encoding="utf-8") as source:
+        rows = [typed(row, params["scale"]) for row in csv.DictReader(source)]
+    return write_csv(Path(raw).with_name("bars.csv"), COLUMNS, rows)
+
+
+@task.bash
+def validate(bars: str) -> str:
+    """Fail on the first malformed row, and name it."""
+    return VALIDATE + shlex.quote(bars)
+
+
+@task(multiple_outputs=False)
+def load(bars: str, *, params: Any = None) -> dict[str, Any]:
+    """Store the batch under its own digest: a later load never changes what an earlier event refers to."""
+    with Path(bars).open(newline="", encoding="utf-8") as source:
+        rows = list(csv.DictReader(source))
+    batch: dict[str, Any] = {
+        "symbol": params["symbol"],
+        "calendar": "XNYS",
+        "asset_class": "index",
+        "period": params["month"],
+        "bars": [bar(row) for row in rows if row["part"] == "bar"],
+        "context": [bar(row) for row in rows if row["part"] == "context"],
+    }
+    content = json.dumps(batch, sort_keys=True, separators=(",", ":")).encode()
+    digest = hashlib.sha256(content).hexdigest()
+    path = reference_root() / params["symbol"] / f"{params['month']}-{digest[:16]}.json"
+    write_whole(path, content)
+    return {"uri": path.as_uri(), "sha256": digest, "size_bytes": len(content)}
+
+
+@task(outlets=[event(BATCH_LOADED)])
+def publish_completion(stored: dict[str, Any], *, params: Any = None, outlet_events: Any = None) -> None:
+    """Announce the batch; the event leaves Airflow when this task has succeeded, and only then."""
+    if stored["size_bytes"] > INLINE_LIMIT_BYTES:
+        data = {"reference": stored}
+    else:
+        data = json.loads(Path(unquote(urlsplit(stored["uri"]).path)).read_bytes())
+    emit(outlet_events, BATCH_LOADED, data, subject=f"{params['symbol']}/{params['month']}")
+
+
 @dag(
     dag_id="example_etl_dag",
     schedule=None,
@@ -65,60 +123,6 @@ BEGIN { header = "part,date,open,high,low,close,volume"; split(header, names, ",
 )
 def example_etl() -> None:
     """Each task hands on a file below the reference root, so that any worker of the site can go on."""
-
-    @task
-    def extract(*, params: Any = None, run_id: Any = None) -> str:
-        """Cut the month and the bars before it out of the source, as delivered."""
-        rows = read_source()
-        inside = [at for at, row in enumerate(rows) if iso_day(row["Date"])[:7] == params["month"]]
-        if not inside:
-            raise ValueError(f"the source has no bar in {params['month']}")
-        first, last = inside[0], inside[-1]
-        staged = staging(params["symbol"], params["month"], run_id) / "raw.csv"
-        cut = [{"part": "context", **row} for row in rows[max(0, first - CONTEXT_BARS) : first]]
-        cut += [{"part": "bar", **row} for row in rows[first : last + 1]]
-        return write_csv(staged, list(cut[0]), cut)
-
-    @task
-    def transform(raw: str, *, params: Any = None) -> str:
-        """Bring dates and prices to one spelling; what cannot be read stays as it is, for `validate` to name."""
-        with Path(raw).open(newline="", encoding="utf-8") as source:
-            rows = [typed(row, params["scale"]) for row in csv.DictReader(source)]
-        return write_csv(Path(raw).with_name("bars.csv"), COLUMNS, rows)
-
-    @task.bash
-    def validate(bars: str) -> str:
-        """Fail on the first malformed row, and name it."""
-        return VALIDATE + shlex.quote(bars)
-
-    @task(multiple_outputs=False)
-    def load(bars: str, *, params: Any = None) -> dict[str, Any]:
-        """Store the batch under its own digest: a later load never changes what an earlier event refers to."""
-        with Path(bars).open(newline="", encoding="utf-8") as source:
-            rows = list(csv.DictReader(source))
-        batch: dict[str, Any] = {
-            "symbol": params["symbol"],
-            "calendar": "XNYS",
-            "asset_class": "index",
-            "period": params["month"],
-            "bars": [bar(row) for row in rows if row["part"] == "bar"],
-            "context": [bar(row) for row in rows if row["part"] == "context"],
-        }
-        content = json.dumps(batch, sort_keys=True, separators=(",", ":")).encode()
-        digest = hashlib.sha256(content).hexdigest()
-        path = reference_root() / params["symbol"] / f"{params['month']}-{digest[:16]}.json"
-        write_whole(path, content)
-        return {"uri": path.as_uri(), "sha256": digest, "size_bytes": len(content)}
-
-    @task(outlets=[event(BATCH_LOADED)])
-    def publish_completion(stored: dict[str, Any], *, params: Any = None, outlet_events: Any = None) -> None:
-        """Announce the batch; the event leaves Airflow when this task has succeeded, and only then."""
-        if stored["size_bytes"] > INLINE_LIMIT_BYTES:
-            data = {"reference": stored}
-        else:
-            data = json.loads(Path(unquote(urlsplit(stored["uri"]).path)).read_bytes())
-        emit(outlet_events, BATCH_LOADED, data, subject=f"{params['symbol']}/{params['month']}")
-
     bars = transform(extract())
     stored = load(bars)
     validate(bars) >> stored
