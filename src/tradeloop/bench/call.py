@@ -1,0 +1,106 @@
+"""Leg (b): the API server's latency of a task's terminal call, capture off and on."""
+
+from __future__ import annotations
+
+import random
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+import httpx
+import psutil
+
+from tradeloop.bench.figures import medians_differ, spread
+from tradeloop.bench.hook import PARTS
+from tradeloop.bench.report import Leg
+from tradeloop.bench.stage import Stage, say, wait_for
+from tradeloop.bench.tasks import TaskEnds
+from tradeloop.stack.ports import LOOPBACK
+from tradeloop.stack.processes import end_group, spawn
+
+WARM_UP: Final = 20
+"""Calls to each server that are not counted: the first ones compile queries and fill pools."""
+ROUNDS: Final = 2
+"""Fresh pairs of servers: what one process happens to be like is not taken for the effect of capture."""
+
+
+def measure(home: Path, *, pairs: int) -> Leg:
+    """Two API servers side by side on one database, one with capture off; calls go to both in turn.
+
+    Nothing is restarted between the two kinds of call, so both see the same database, the same load and the same
+    minute. Which server is asked first is drawn anew for each pair. See `TaskEnds` for what a call is.
+    """
+    leg = Leg("call", "(b) latency of the task's terminal call, as the client sees it")
+    leg.notes.append(
+        f"PATCH task-instances/{{id}}/state with one event of 12 KB; {pairs} pairs, order drawn for each, "
+        f"over {ROUNDS} pairs of servers. Difference: on - off, medians, 95 % bootstrap."
+    )
+    with Stage(home, parts=PARTS) as stage, ExitStack() as after:
+        ends = TaskEnds(stage)
+        after.callback(ends.close)
+        times: dict[str, dict[bool, list[float]]] = {"up": {True: [], False: []}, "stopped": {True: [], False: []}}
+        for number in range(ROUNDS):
+            with _server(stage, on=True) as on, _server(stage, on=False) as off:
+                servers = {True: on, False: off}
+                _call(ends, servers, WARM_UP)
+                for broker, found in times.items():
+                    say(f"call: broker {broker}, round {number + 1} of {ROUNDS}")
+                    with stage.stopped(*(["kafka"] if broker == "stopped" else [])):
+                        for kind, walls in _call(ends, servers, pairs // ROUNDS).items():
+                            found[kind] += walls
+    for broker, found in times.items():
+        for kind in (False, True):
+            leg.add(f"broker {broker}, capture {'on' if kind else 'off'}", spread(found[kind], "ms"))
+        difference, low, high = medians_differ(found[False], found[True])
+        leg.add(f"broker {broker}, difference", {"median_ms": difference, "low_ms": low, "high_ms": high})
+    return leg
+
+
+def _call(ends: TaskEnds, servers: dict[bool, str], pairs: int) -> dict[bool, list[float]]:
+    tasks = iter(ends.reserve(2 * pairs))
+    walls: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(pairs):
+        for kind in random.sample([True, False], 2):
+            walls[kind].append(ends.end(next(tasks), servers[kind]))
+    return walls
+
+
+@contextmanager
+def _server(stage: Stage, *, on: bool) -> Iterator[str]:
+    """One more API server of this Airflow; its address."""
+    port = _free_port()
+    url = f"http://{LOOPBACK}:{port}"
+    process = psutil.Process(stage.stack.part("api-server").pid)
+    variables = {
+        **process.environ(),
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__TRADELOOP__ENABLED": str(on),
+    }
+    name = "api-server-on" if on else "api-server-off"
+    home = stage.stack.home
+    argv = [sys.executable, "-m", "airflow", "api-server"]
+    child = spawn(argv, variables, home.log(name), home.root)
+    try:
+        wait_for(lambda: True if _answers(url) else None, 90, f"the start of {name}")
+        yield url
+    finally:
+        child.signal(signal.SIGTERM)
+        end_group(child, 5)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/api/v2/monitor/health", timeout=5, trust_env=False).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,93 @@
+"""`tradeloop bench capture`: what capture costs, what it loses, how quick it is."""
+
+from __future__ import annotations
+
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NoReturn
+
+from tradeloop.bench import call, hook, latency, missing, runs
+from tradeloop.bench.report import Leg, as_json, machine, print_table
+from tradeloop.bench.stage import say
+from tradeloop.errors import SettingInvalid
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured."""
+
+    hook_calls: int
+    hook_starts: int
+    call_pairs: int
+    run_repeats: int
+    run_rounds: int
+    peer_stopped: int
+    latency_events: int
+
+
+FULL: Final = Size(
+    hook_calls=300,
+    hook_starts=3,
+    call_pairs=200,
+    run_repeats=5,
+    run_rounds=2,
+    peer_stopped=3,
+    latency_events=40,
+)
+QUICK: Final = Size(
+    hook_calls=40,
+    hook_starts=1,
+    call_pairs=30,
+    run_repeats=2,
+    run_rounds=1,
+    peer_stopped=1,
+    latency_events=4,
+)
+
+LEGS: Final[dict[str, Callable[[Path, Size], Leg]]] = {
+    "hook": lambda home, size: hook.measure(home, calls=size.hook_calls, starts=size.hook_starts),
+    "call": lambda home, size: call.measure(home, pairs=size.call_pairs),
+    "runs": lambda home, size: runs.measure(
+        home, repeats=size.run_repeats, rounds=size.run_rounds, peer_stopped=size.peer_stopped
+    ),
+    "missing": lambda home, _: missing.measure(home),
+    "latency": lambda home, size: latency.measure(home, events=size.latency_events),
+}
+
+
+def run(only: Iterable[str], *, quick: bool, json_alone: bool) -> None:
+    """Measure the named legs, or all, each on a stack of its own; print a table and, as the last line, JSON.
+
+    Ctrl-C and SIGTERM end everything that was started and remove the scratch folder.
+
+    Raises:
+        SettingInvalid: there is no leg of that name.
+    """
+    names = list(only) or list(LEGS)
+    for name in names:
+        if name not in LEGS:
+            raise SettingInvalid(f"there is no leg {name!r}.", hint=f"legs: {', '.join(LEGS)}")
+    size, state, begun = QUICK if quick else FULL, machine(), time.monotonic()
+    earlier = signal.signal(signal.SIGTERM, _end)
+    legs: list[Leg] = []
+    try:
+        with tempfile.TemporaryDirectory(prefix="tradeloop-bench-") as folder:
+            for name in names:
+                say(f"{name}: a stack of its own starts")
+                leg = LEGS[name](Path(folder) / name, size)
+                legs.append(leg)
+                for target in leg.targets:
+                    say(f"{name}: {'met' if target.met else 'NOT MET'}: {target.text}")
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+    if not json_alone:
+        print_table(legs)
+    print(as_json("capture", legs, quick=quick, machine=state, took_s=round(time.monotonic() - begun)), flush=True)
+
+
+def _end(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
