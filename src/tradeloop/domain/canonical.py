@@ -16,6 +16,17 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
+def unstorable(json_text: str) -> str:
+    """Why a JSON text (written without ASCII escapes) can be neither stored nor published; empty when it can."""
+    if "\\u0000" in json_text.replace("\\\\", ""):
+        return "U+0000 in a text; no database stores it"
+    try:
+        json_text.encode()
+    except UnicodeEncodeError:
+        return "a lone surrogate in a text; it has no UTF-8"
+    return ""
+
+
 def sha256_hex(text: str | bytes) -> str:
     """Digest of the UTF-8 bytes, 64 hex digits."""
     return hashlib.sha256(text.encode() if isinstance(text, str) else text).hexdigest()

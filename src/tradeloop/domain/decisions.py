@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from tradeloop.domain.actions import Action
+from tradeloop.domain.canonical import canonical_json, unstorable
+
+MAX_DECISION_BYTES: Final = 500_000
+"""Leaves room for the envelope and the effect within what one Kafka record takes."""
 
 
 class Decision(BaseModel):
@@ -31,3 +35,13 @@ class Decision(BaseModel):
     """True when an agent should have answered and policy had to."""
     policy_version: str = ""
     policy_hash: str = ""
+
+    @model_validator(mode="after")
+    def _can_be_recorded(self) -> Self:
+        # Found here, before its action, and not when the action is done and the record is refused.
+        text = canonical_json(self.model_dump(mode="json"))
+        if reason := unstorable(text):
+            raise ValueError(reason)
+        if (size_bytes := len(text.encode())) > MAX_DECISION_BYTES:
+            raise ValueError(f"the decision has {size_bytes:,} bytes; at most {MAX_DECISION_BYTES:,} can be announced")
+        return self

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any, Final, Self  # Any: a decoder hook sees every JSON value
 from uuid import UUID
@@ -19,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from tradeloop.domain.canonical import canonical_json, utc_text
+from tradeloop.domain.canonical import canonical_json, unstorable, utc_text
 from tradeloop.errors import EventInvalid, EventNotJson, EventTooLarge, SchemaFromFuture
 
 SCHEMA_VERSION: Final = 2
@@ -28,6 +30,8 @@ MAX_EVENT_BYTES: Final = 1_000_000
 """Just under Kafka's default `message.max.bytes` (1,048,588 with headers): more could not be published."""
 MAX_DEPTH: Final = 64
 """Deeper JSON serves nobody and exhausts recursive readers downstream."""
+MAX_SUBJECT: Final = 500
+"""The database's index of live runs holds the subject: an entry of it takes at most some 2,700 bytes."""
 
 
 class EventPayload(BaseModel):
@@ -66,7 +70,7 @@ class WorkflowEvent(BaseModel):
     source: str = Field(min_length=1, max_length=200)
     workflow_id: str = Field(min_length=1, max_length=250)
     workflow_run_id: str = Field(min_length=1, max_length=250)
-    subject: str = Field(default="", max_length=500)
+    subject: str = Field(default="", max_length=MAX_SUBJECT)
     """The business key: Kafka key and unit of ordering. `workflow_id/workflow_run_id` when not given."""
     payload: EventPayload = Field(default_factory=EventPayload)
     metadata: EventMetadata = Field(default_factory=EventMetadata)
@@ -74,7 +78,7 @@ class WorkflowEvent(BaseModel):
     """The first event of a chain; every event that follows from it carries the same."""
     causation_id: UUID | None = None
     """The event or decision that made this one happen."""
-    schema_version: int = Field(default=SCHEMA_VERSION, ge=1)
+    schema_version: int = Field(default=SCHEMA_VERSION, ge=1, strict=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -83,21 +87,29 @@ class WorkflowEvent(BaseModel):
             return raw
         event = dict(raw)
         if not event.get("subject"):
-            event["subject"] = f"{event.get('workflow_id', '')}/{event.get('workflow_run_id', '')}"
+            event["subject"] = f"{event.get('workflow_id', '')}/{event.get('workflow_run_id', '')}"[:MAX_SUBJECT]
         return event
 
     @field_validator("timestamp", mode="after")
     @classmethod
     def _in_utc(cls, moment: datetime) -> datetime:
-        return moment.astimezone(UTC)
+        try:
+            return moment.astimezone(UTC)
+        except OverflowError as problem:
+            raise ValueError("in UTC this is outside the years 1 to 9999") from problem
 
     @field_serializer("timestamp")
     def _timestamp_text(self, moment: datetime) -> str:
         return utc_text(moment)
 
+    def to_dict(self) -> dict[str, JsonValue]:
+        """The envelope as plain JSON values; ids that were not given are left out."""
+        absent = {name for name in ("correlation_id", "causation_id") if getattr(self, name) is None}
+        return self.model_dump(mode="json", exclude=absent)
+
     def to_json(self) -> str:
         """The canonical JSON: what is published and hashed."""
-        return canonical_json(self.model_dump(mode="json", exclude_none=True))
+        return canonical_json(self.to_dict())
 
     @classmethod
     def from_json(cls, value: bytes | str) -> Self:
@@ -107,7 +119,7 @@ class WorkflowEvent(BaseModel):
 
         Raises:
             EventTooLarge: above MAX_EVENT_BYTES.
-            EventNotJson: not UTF-8 JSON, NaN or infinity, a key given twice, nesting above MAX_DEPTH.
+            EventNotJson: not UTF-8 JSON, NaN or infinity, a key given twice, nesting above MAX_DEPTH, U+0000.
             SchemaFromFuture: `schema_version` above SCHEMA_VERSION.
             EventInvalid: a field is missing or does not fit; the message names field and value.
         """
@@ -129,19 +141,21 @@ def _decode(value: bytes | str) -> dict[str, Any]:
         raise EventTooLarge(f"the event has {size_bytes:,} bytes; at most {MAX_EVENT_BYTES:,} are taken")
     try:
         text = value.decode() if isinstance(value, bytes) else value
-        raw = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicates)
+        raw = json.loads(
+            text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_refuse_duplicates
+        )
     except UnicodeDecodeError as problem:
         raise EventNotJson(f"not UTF-8: byte {problem.start} cannot be read") from problem
     except RecursionError as problem:
         raise EventNotJson(f"nested deeper than {MAX_DEPTH} levels") from problem
     except ValueError as problem:
         raise EventNotJson(f"not JSON: {problem}") from problem
-    if "\\u" in text:
-        _refuse_unstorable(raw)
     if not isinstance(raw, dict):
         raise EventNotJson(f"a JSON object is expected, found {type(raw).__name__}")
     if _depth(raw) > MAX_DEPTH:
         raise EventNotJson(f"nested deeper than {MAX_DEPTH} levels")
+    if "\\u" in text or isinstance(value, str):
+        _refuse_unstorable(raw)
     return raw
 
 
@@ -149,24 +163,26 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
 
 
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):  # 1e999 is valid JSON, and would be published as Infinity, which is not
+        raise ValueError(f"{digits:.40} is larger than any number that JSON readers agree on")
+    return number
+
+
 def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!r} is given twice")
+        [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {twice!r:.80} is given twice")
     return found
 
 
 def _refuse_unstorable(raw: Any) -> None:
-    # Only escapes can bring these in: UTF-8 has no lone surrogate, and raw control characters are no JSON.
-    text = json.dumps(raw, ensure_ascii=False)
-    if "\\u0000" in text.replace("\\\\", ""):
-        raise EventNotJson("U+0000 in a text; no database stores it")
-    try:
-        text.encode()
-    except UnicodeEncodeError as problem:
-        raise EventNotJson("a lone surrogate in a text; it has no UTF-8") from problem
+    # In bytes only escapes can bring these in: UTF-8 has no lone surrogate, and raw control characters are no JSON.
+    reason = unstorable(json.dumps(raw, ensure_ascii=False))
+    if reason:
+        raise EventNotJson(reason)
 
 
 def _depth(value: Any) -> int:
@@ -193,15 +209,17 @@ def _from_seed(raw: dict[str, Any]) -> dict[str, Any]:
             return event  # the validator names field and value
         if parsed.tzinfo is None:
             event["timestamp"] = parsed.replace(tzinfo=UTC).isoformat()
-            metadata = event.get("metadata")
-            event["metadata"] = {**(metadata if isinstance(metadata, dict) else {}), "naive_timestamp": True}
+            metadata = event.get("metadata", {})
+            if isinstance(metadata, dict):  # otherwise the validator names field and value
+                event["metadata"] = {**metadata, "naive_timestamp": True}
     return event
 
 
 def _explain(problem: ValidationError) -> str:
     parts = []
     for error in problem.errors(include_url=False)[:3]:
-        field = ".".join(str(step) for step in error["loc"]) or "event"
+        field = ".".join(f"{step!s:.80}" for step in error["loc"][:8]) or "event"
         given = "" if error["type"] == "missing" else f" (found {error['input']!r:.80})"
-        parts.append(f"{field}: {error['msg'][:1].lower()}{error['msg'][1:]}{given}")
+        said = error["msg"].removeprefix("Value error, ")
+        parts.append(f"{field}: {said[:1].lower()}{said[1:]}{given}")
     return "; ".join(parts)

@@ -109,7 +109,7 @@ class Runner:
         }
         # The input again after a crash would start over; None continues; None on an empty thread is refused.
         fresh = claim.fence == 1 or await self._saver.aget_tuple(config) is None
-        given = {"event": event.model_dump(mode="json", exclude_none=True)} if fresh else None
+        given = {"event": event.to_dict()} if fresh else None
         state: dict[str, Any] = await graph.ainvoke(given, config, context=context, durability="sync")
         return state
 
