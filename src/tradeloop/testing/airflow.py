@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left, insort
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -78,8 +79,8 @@ class MemoryAirflow:
             source_task_id=task_id if dag_id else "",
             source_map_index=map_index,
         )
-        self._rows.append((row, is_readable))
-        self._rows.sort(key=lambda stored: (stored[0].timestamp, stored[0].id))
+        if row.asset_name.startswith(PREFIX):
+            insort(self._rows, (row, is_readable), key=_place)
         return row
 
     def create_event_by_rest(self, name: str, extra: Mapping[str, object], at: datetime | None = None) -> AssetEventRow:
@@ -97,7 +98,8 @@ class MemoryAirflow:
     async def asset_events(self, since: datetime, until: datetime, *, limit: int, offset: int = 0) -> AssetEventPage:
         """Rows of a window by timestamp and id, at most `page_limit`."""
         self._answer()
-        window = [(row, ok) for row, ok in self._visible() if since <= row.timestamp < until]
+        first, end = (bisect_left(self._rows, (edge, 0), key=_place) for edge in (since, until))
+        window = self._rows[first:end]
         page = window[offset : offset + min(limit, self.page_limit)]
         if not all(is_readable for _, is_readable in page):
             raise AirflowRefused("Airflow answered 500: Internal Server Error", status=500)
@@ -106,18 +108,15 @@ class MemoryAirflow:
     async def oldest_asset_event_at(self) -> datetime | None:
         """Time of the oldest row."""
         self._answer()
-        oldest = self._visible()[:1]
+        oldest = self._rows[:1]
         if oldest and not oldest[0][1]:
             raise AirflowRefused("Airflow answered 500: Internal Server Error", status=500)
         return oldest[0][0].timestamp if oldest else None
 
     async def missing_permissions(self) -> list[str]:
-        """What the account may not read."""
-        try:
-            self._answer()
-        except AirflowForbidden:
-            return ["read asset events"]
-        return []
+        """What the account may not do of what the sweep needs."""
+        self._answer()
+        return list(self.hidden)
 
     async def visible_dags(self) -> list[str]:
         """Ids of the DAGs that the account can read."""
@@ -168,16 +167,6 @@ class MemoryAirflow:
             return "stale: no file declares it any more"
         return "paused" if dag.is_paused else ""
 
-    async def missing_permissions(self) -> list[str]:
-        """What the account may not do of what the sweep needs."""
-        self._answer()
-        return list(self.hidden)
-
-    async def visible_dags(self) -> list[str]:
-        """Ids of the DAGs that the account can read."""
-        self._answer()
-        return sorted(self.dags)
-
     def _answer(self) -> None:
         self.requests += 1
         self.before_request()
@@ -188,8 +177,9 @@ class MemoryAirflow:
         if self.is_ill:
             raise AirflowRefused("Airflow answered 500: Internal Server Error", status=500)
 
-    def _visible(self) -> list[tuple[AssetEventRow, bool]]:
-        return [stored for stored in self._rows if stored[0].asset_name.startswith(PREFIX)]
+
+def _place(stored: tuple[AssetEventRow, bool]) -> tuple[datetime, int]:
+    return (stored[0].timestamp, stored[0].id)
 
 
 def _check_run_id(run_id: str) -> None:
