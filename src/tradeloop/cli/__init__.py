@@ -9,7 +9,7 @@ import typer
 
 from tradeloop.errors import TradeloopError
 
-COMMANDS = ("stack", "demo", "processes", "runs", "audit", "db", "schema", "bench")
+COMMANDS = ("stack", "demo", "processes", "runs", "events", "audit", "dlq", "db", "doctor", "schema", "bench")
 """Modules of commands, in the order of the help."""
 
 

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
     topics = typer.Typer(help="Kafka's topics.", no_args_is_help=True)
     topics.command("create", epilog="Example: tradeloop topics create")(create)
     topics.callback()(lambda: None)
-    db.callback()(lambda: None)
+    db.command("status", epilog="Example: tradeloop db status. Exit codes: 0 up to date, 6 migrations wait.")(status)
     app.add_typer(topics, name="topics")
 
 
@@ -34,6 +34,26 @@ def migrate(as_json: JsonFlag = False) -> None:
         typer.echo(json.dumps({"applied": applied}))
     else:
         typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to do: the schema is up to date")
+
+
+def status(as_json: JsonFlag = False) -> None:
+    """Show which migrations were applied and which wait."""
+    from tradeloop.cli.context import stack_settings
+    from tradeloop.store.migrations import status as ask
+
+    settings = stack_settings()
+    settings.require("database_url")
+    found = ask(settings.database_url)
+    if as_json:
+        typer.echo(json.dumps({"server": found.server, "applied": found.applied, "pending": found.pending}))
+    else:
+        typer.echo(found.server)
+        for name in found.applied:
+            typer.echo(f"  ✓ {name}")
+        for name in found.pending:
+            typer.echo(f"  … {name}   next: tradeloop db migrate")
+    if found.pending:
+        raise typer.Exit(6)
 
 
 def create(as_json: JsonFlag = False) -> None:

@@ -83,3 +83,16 @@ def topic_id(admin: AdminClient, name: str) -> UUID:
     return UUID(
         int=(found.get_most_significant_bits() & (2**64 - 1)) << 64 | found.get_least_significant_bits() & (2**64 - 1)
     )
+
+
+def missing_topics(bootstrap: str, settings: Settings) -> list[str]:
+    """Names of our topics that the broker does not have.
+
+    Raises:
+        KafkaUnreachable: the broker did not answer.
+    """
+    try:
+        known = AdminClient(client_configuration(bootstrap)).list_topics(timeout=TIMEOUT_S).topics
+    except KafkaException as problem:
+        raise KafkaUnreachable(f"Kafka at {bootstrap} did not answer: {problem}", hint="tradeloop doctor") from problem
+    return [topic.name for topic in topics_of(settings) if topic.name not in known]

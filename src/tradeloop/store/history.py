@@ -65,7 +65,7 @@ class RunHistory:
             NotFound: no run.
             TradeloopError: several; the message lists them.
         """
-        low, high = _bounds(prefix)
+        low, high = id_bounds(prefix)
         rows = await self._database.rows(
             RUNS + " WHERE i.run_id IN (SELECT run_id FROM inbox WHERE run_id BETWEEN %(low)s AND %(high)s "
             "UNION SELECT run_id FROM inbox WHERE event_id BETWEEN %(low)s AND %(high)s "
@@ -124,7 +124,12 @@ def _state_codes(state: str) -> list[str] | None:
     return [wanted.value, *(code for code, word in LIVE_STATES.items() if word is wanted)]
 
 
-def _bounds(prefix: str) -> tuple[UUID, UUID]:
+def id_bounds(prefix: str) -> tuple[UUID, UUID]:
+    """The smallest and the largest id that begin so.
+
+    Raises:
+        NotFound: these are no hexadecimal digits.
+    """
     digits = prefix.replace("-", "").lower()
     if not digits or len(digits) > 32 or set(digits) - set("0123456789abcdef"):
         raise NotFound(f"{prefix!r} is no id: hexadecimal digits are expected.", hint="tradeloop runs list")

@@ -88,3 +88,35 @@ def _migrate(connection: psycopg.Connection[DictRow]) -> list[str]:
         return names
     finally:
         connection.execute("SELECT pg_advisory_unlock(%s)", (LOCK,))
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaStatus:
+    """What a database has of this release's migrations."""
+
+    server: str
+    applied: list[str]
+    pending: list[str]
+
+
+def status(database_url: str) -> SchemaStatus:
+    """Which migrations were applied and which wait; changes nothing.
+
+    Raises:
+        DatabaseUnreachable: no answer.
+    """
+    try:
+        with psycopg.connect(database_url, autocommit=True, options=OPTIONS, row_factory=dict_row) as connection:
+            exists = connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL AS found").fetchone()
+            query = "SELECT version FROM schema_migrations"
+            rows = connection.execute(query).fetchall() if exists and exists["found"] else []
+            number = connection.info.server_version
+    except psycopg.OperationalError as problem:
+        raise DatabaseUnreachable(f"PostgreSQL did not answer: {problem}", hint="tradeloop doctor") from problem
+    done = {row["version"] for row in rows}
+    names = {m.version: f"{m.version:04d}_{m.name}" for m in migrations()}
+    return SchemaStatus(
+        server=f"PostgreSQL {number // 10_000}.{number % 10_000}",
+        applied=[name for version, name in names.items() if version in done],
+        pending=[name for version, name in names.items() if version not in done],
+    )

@@ -1,0 +1,216 @@
+"""tradeloop events: what travels."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any  # Any: JSON for stdout
+
+import typer
+
+from tradeloop.cli.output import JsonFlag, moment, note, print_json, utc
+from tradeloop.cli.runs import period
+
+if TYPE_CHECKING:
+    from tradeloop.domain.records import Received
+    from tradeloop.store.sightings import EventView
+
+TAIL = (
+    "Examples: tradeloop events tail --since 10m · tradeloop events tail --type 'marketdata.*' --json. Ctrl-C ends it."
+)
+SHOW = "Example: tradeloop events show 5f1c9f0e. Exit codes: 0 done, 3 not found, 7 PostgreSQL is away."
+PUBLISH = (
+    "Examples: tradeloop events publish event.json · my-tool | tradeloop events publish -. "
+    "Exit codes: 0 all published, 1 some refused, 8 some kept."
+)
+SOME_KEPT = 8
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    events = typer.Typer(help="Events: watch, look up, publish.", no_args_is_help=True)
+    events.command("tail", epilog=TAIL)(tail_events)
+    events.command("show", epilog=SHOW)(show)
+    events.command("publish", epilog=PUBLISH)(publish)
+    app.add_typer(events, name="events")
+
+
+def tail_events(
+    type_: Annotated[str, typer.Option("--type", help="Only these types; * stands for anything.")] = "*",
+    subject: Annotated[str, typer.Option(help="Only these subjects; * stands for anything.")] = "*",
+    since: Annotated[str, typer.Option(help="Begin this long ago: 30s, 10m, 4h.")] = "",
+    topic: Annotated[str, typer.Option(help="Another topic, for example workflow-decisions.")] = "",
+    limit: Annotated[int, typer.Option(min=0, help="End after so many; 0: never.")] = 0,
+    idle: Annotated[float, typer.Option(min=0, help="End when nothing came for so many seconds; 0: never.")] = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Print events as they are appended to the topic; with --json one object a line."""
+    from fnmatch import fnmatchcase
+
+    from tradeloop.cli.context import stack_settings
+    from tradeloop.kafka.tail import tail
+
+    settings = stack_settings()
+    settings.require("kafka_bootstrap")
+    begin = datetime.now(UTC) - period(since) if since else None
+    shown = 0
+    for received in tail(settings.kafka_bootstrap, topic or settings.events_topic, since=begin, idle_s=idle or None):
+        line = _line(received)
+        if not fnmatchcase(line["event_type"], type_) or not fnmatchcase(line["subject"], subject):
+            continue
+        if as_json:
+            print_json(line)
+        else:
+            place = f"{line['topic']}[{line['partition']}]@{line['offset']}"
+            at = moment(datetime.fromisoformat(line["appended_at"]))
+            typer.echo(
+                f"{at}  {line['event_id'][:8]}  {line['event_type']}  {line['subject']}  {place}  {line['lane']}"
+            )
+        shown += 1
+        if limit and shown >= limit:
+            return
+
+
+def show(
+    event: Annotated[str, typer.Argument(help="The beginning of the event's id.")], as_json: JsonFlag = False
+) -> None:
+    """Show one event: its envelope, and where and by which lane it arrived."""
+    view = asyncio.run(_find(event))
+    sightings = [
+        {
+            "place": f"{s.topic}[{s.partition}]@{s.offset}",
+            "lane": s.lane,
+            "at": utc(s.at),
+            "accepted": s.is_accepted,
+        }
+        for s in view.sightings
+    ]
+    body = _decoded(view.payload)
+    if as_json:
+        print_json({"event": body, "headers": dict(view.headers), "desk": view.desk, "sightings": sightings})
+        return
+    typer.echo(
+        f"event {view.event_id}   {view.event_type}   {view.subject}   desk {view.desk or 'none: nobody handles it'}"
+    )
+    for sighting in view.sightings:
+        what = "accepted" if sighting.is_accepted else "dropped as a double"
+        place = f"{sighting.topic}[{sighting.partition}]@{sighting.offset}"
+        typer.echo(f"  {moment(sighting.at)}  {place}  {sighting.lane or 'unknown'} lane  {what}")
+    typer.echo(json.dumps(body, indent=2, ensure_ascii=False) if isinstance(body, dict) else str(body))
+
+
+def publish(
+    source: Annotated[str, typer.Argument(help="A file with one event as JSON, or one a line; - reads stdin.")],
+    timeout: Annotated[float, typer.Option(min=0.1, max=600, help="Wait so long for Kafka, in seconds.")] = 10.0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Publish events. While Kafka is away they are kept in the outbox, and the relay publishes them later.
+
+    A line that is no event is refused with its number; the others are published.
+    """
+    from tradeloop.cli.context import stack_settings
+    from tradeloop.kafka.workflow_producer import WorkflowEventProducer
+
+    settings = stack_settings()
+    settings.require("kafka_bootstrap")
+    events, refused = _read(source)
+    outbox = settings.home / "outbox.sqlite3"
+    with WorkflowEventProducer(settings.kafka_bootstrap, topic=settings.events_topic, outbox=outbox) as producer:
+        receipts = producer.publish_many(events, timeout_s=timeout)
+        waiting = producer.waiting()
+    lines: list[dict[str, Any]] = [
+        {
+            "event_id": str(receipt.event_id),
+            "state": receipt.state.value,
+            "partition": receipt.delivery.partition if receipt.delivery else None,
+            "offset": receipt.delivery.offset if receipt.delivery else None,
+            "reason": receipt.reason,
+        }
+        for receipt in receipts
+    ]
+    if as_json:
+        print_json({"receipts": lines, "refused": refused, "kept_in_outbox": waiting})
+    else:
+        for line in lines:
+            where = (
+                f"{settings.events_topic}[{line['partition']}]@{line['offset']}"
+                if line["offset"] is not None
+                else line["reason"]
+            )
+            typer.echo(f"{line['event_id']}  {line['state']}  {where}")
+        for problem in refused:
+            typer.echo(f"error: {source} line {problem['line']}: {problem['cause']}", err=True)
+        if waiting:
+            note(f"{waiting} events are kept in {outbox}; they go out with the next publish, or by the relay.")
+    if refused:
+        raise typer.Exit(1)
+    if waiting:
+        raise typer.Exit(SOME_KEPT)
+
+
+def _read(source: str) -> tuple[list[Any], list[dict[str, Any]]]:
+    from tradeloop.domain.events import WorkflowEvent
+    from tradeloop.errors import EventInvalid, NotFound
+
+    try:
+        raw = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except OSError as problem:
+        raise NotFound(f"{source} cannot be read: {problem.strerror}.") from problem
+    events, refused = [], []
+    for number, piece in _pieces(raw):
+        try:
+            events.append(WorkflowEvent.from_json(piece))
+        except EventInvalid as problem:
+            refused.append({"line": number, "cause": problem.message})
+    return events, refused
+
+
+def _pieces(raw: bytes) -> Iterator[tuple[int, bytes]]:
+    """One event, a list of events, or one a line."""
+    try:
+        whole = json.loads(raw)
+    except ValueError:
+        yield from ((n, line) for n, line in enumerate(raw.splitlines(), 1) if line.strip())
+        return
+    if isinstance(whole, list):
+        yield from ((n, json.dumps(one).encode()) for n, one in enumerate(whole, 1))
+    else:
+        yield 1, raw
+
+
+def _line(received: Received) -> dict[str, Any]:
+    body = _decoded(received.value)
+    fields = body if isinstance(body, dict) else {}
+    return {
+        "event_id": str(fields.get("event_id") or received.header("ce_id")),
+        "event_type": str(fields.get("event_type") or received.header("ce_type")),
+        "subject": str(fields.get("subject") or (received.key or b"").decode("utf-8", "replace")),
+        "topic": received.topic,
+        "partition": received.partition,
+        "offset": received.offset,
+        "lane": received.header("tradeloop_lane"),
+        "appended_at": utc(datetime.fromtimestamp(received.appended_at_ms / 1000, UTC)),
+        "event": body,
+    }
+
+
+def _decoded(value: bytes) -> Any:
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value.decode("utf-8", "replace")
+
+
+async def _find(prefix: str) -> EventView:
+    from tradeloop.cli.context import stack_settings
+    from tradeloop.store.database import Database
+    from tradeloop.store.sightings import Sightings
+
+    settings = stack_settings()
+    settings.require("database_url")
+    async with Database(settings.database_url, size=1) as database:
+        return await Sightings(database).find(prefix)
