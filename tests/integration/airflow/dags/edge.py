@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -16,7 +17,8 @@ from airflow.sdk import Asset, dag, task
 
 from tradeloop.airflow import EmitRefused, emit, emit_after, event
 
-WORKERS = 4
+LOOKERS = 3
+"""One less than the workers: the task whose worker was killed keeps its place until the scheduler starts again."""
 WAIT_S = 60.0
 
 
@@ -110,7 +112,7 @@ def look() -> None:
         meeting.mkdir(parents=True, exist_ok=True)
         (meeting / str(number)).touch()
         limit = time.monotonic() + WAIT_S
-        while len(list(meeting.iterdir())) < WORKERS and time.monotonic() < limit:
+        while len(list(meeting.iterdir())) < LOOKERS and time.monotonic() < limit:
             time.sleep(0.1)
         return {
             "modules": sorted(n for n in sys.modules if n == "tradeloop" or n.startswith(("tradeloop.", "confluent"))),
@@ -119,10 +121,10 @@ def look() -> None:
             "sockets": [link for fd in Path("/proc/self/fd").iterdir() if "socket" in (link := link_of(fd))],
             "udp": Path("/proc/self/net/udp").read_text(),
             "tcp": Path("/proc/self/net/tcp").read_text(),
-            "forked_at": forked_at(os.getppid()),
+            "worker": os.getppid(),
         }
 
-    inside.expand(number=list(range(WORKERS)))
+    inside.expand(number=list(range(LOOKERS)))
 
 
 def link_of(descriptor: Path) -> str:
@@ -132,20 +134,17 @@ def link_of(descriptor: Path) -> str:
         return ""
 
 
-def forked_at(pid: int) -> float:
-    """When the process began, in seconds since the epoch."""
-    ticks = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-    booted = next(int(line.split()[1]) for line in Path("/proc/stat").read_text().splitlines() if line[:5] == "btime")
-    return booted + ticks / os.sysconf("SC_CLK_TCK")
-
-
-@dag(dag_id="edge_first", schedule=None)
-def first() -> None:
+@dag(dag_id="edge_worker_killed", schedule=None)
+def worker_killed() -> None:
     @task
-    def nothing() -> None:
-        """Makes the scheduler fire its hooks before other workers are forked."""
+    def kills_its_worker(*, run_id: Any = None) -> None:
+        """Makes the scheduler, whose hooks have fired for this very run, fork another worker."""
+        done = Path(os.environ["AIRFLOW_HOME"], f"killed-{run_id}")
+        if not done.exists():  # when the scheduler starts again, it starts this task again
+            done.touch()
+            os.kill(os.getppid(), signal.SIGKILL)
 
-    nothing()
+    kills_its_worker()
 
 
 events()
@@ -153,4 +152,4 @@ retry()
 refused()
 poison()
 look()
-first()
+worker_killed()
