@@ -74,10 +74,17 @@ def airflow(stack: Stack) -> Iterator[httpx.Client]:
         yield client
 
 
+def connections_of(process: psutil.Process) -> list[Any]:
+    try:
+        return list(process.net_connections("inet"))
+    except psutil.NoSuchProcess:  # Airflow's short-lived children come and go
+        return []
+
+
 def test_every_socket_of_the_stack_is_on_loopback(stack: Stack) -> None:
     listening: dict[tuple[str, int], str] = {}
     for process in processes_of(stack.home.root):
-        for connection in process.net_connections("inet"):
+        for connection in connections_of(process):
             is_udp_server = connection.type.name == "SOCK_DGRAM" and not connection.raddr
             if connection.status == psutil.CONN_LISTEN or is_udp_server:
                 listening[connection.laddr.ip, connection.laddr.port] = process.name()

@@ -39,12 +39,10 @@ class Child:
         return self.popen.poll() is not None
 
     def signal(self, number: int, *, whole_group: bool = True) -> None:
-        """Send a signal to the group, or to the leader alone; one that is gone is no error."""
-        with suppress(ProcessLookupError, PermissionError):
-            if whole_group:
-                os.killpg(self.pid, number)
-            elif not self.has_ended():
-                os.kill(self.pid, number)
+        """Send a signal to the group, or to the leader alone; one that has ended is no error."""
+        if not self.has_ended():
+            with suppress(ProcessLookupError, PermissionError):
+                (os.killpg if whole_group else os.kill)(self.pid, number)
 
 
 def spawn(argv: list[str], environment: Mapping[str, str], log: Path, home: Path) -> Child:
@@ -73,7 +71,7 @@ def run(
     while not child.has_ended() and time.monotonic() < deadline:
         if cancelled.wait(0.02):
             break
-    end_group(child, 0.0)
+    end_group(child, home)
     return child.popen.returncode == 0
 
 
@@ -166,22 +164,24 @@ def wait_until_gone(processes: Iterable[psutil.Process], within_s: float) -> lis
     return remaining
 
 
-def end_group(child: Child, grace_s: float) -> None:
-    """End what is left of a part's group: by force once the grace is over, and collect the leader."""
-    wait_until_ended([child], grace_s)
-    child.signal(signal.SIGKILL)
-    child.popen.wait()
+def end_group(child: Child, home: Path) -> None:
+    """End by force what is left of a part's group, and collect its leader."""
+    if not child.has_ended():
+        child.signal(signal.SIGKILL)
+        child.popen.wait()
+    for process in members(home, child.pid):
+        with suppress(psutil.Error):
+            process.kill()
 
 
-def group_lives(pgid: int) -> bool:
-    """Whether a process group has a member that is no zombie."""
-    for process in psutil.process_iter():
-        try:
-            if os.getpgid(process.pid) == pgid and process.status() != psutil.STATUS_ZOMBIE:
-                return True
-        except (psutil.Error, OSError):
-            continue
-    return False
+def members(home: Path, pgid: int) -> list[psutil.Process]:
+    """The stack's living processes in a group; once its leader is collected, its number may be somebody else's."""
+    found = []
+    for process in processes_of(home):
+        with suppress(OSError):
+            if os.getpgid(process.pid) == pgid:
+                found.append(process)
+    return found
 
 
 def last_lines(path: Path, count: int = 15) -> str:

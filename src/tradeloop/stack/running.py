@@ -5,10 +5,13 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
+
+import psutil
 
 from tradeloop.errors import PartFailed
 from tradeloop.stack.part import Context, Part, StartBrokenOff
-from tradeloop.stack.processes import Child, end_group, group_lives, last_lines, spawn
+from tradeloop.stack.processes import Child, end_group, last_lines, members, spawn
 from tradeloop.stack.record import PartRecord, State
 
 POLL_S = 0.05
@@ -28,6 +31,7 @@ class Running:
         self.environment: dict[str, str] = {}
         """Added to the part's own."""
         self._context = context
+        self._home = context.home.root
         self._on_state = on_state
         self._record = record
         self._child: Child | None = None
@@ -47,7 +51,7 @@ class Running:
             raise PartFailed(f"{self.part.label} has no process.")
         log = self._context.home.log(self.part.name)
         variables = {**self.part.environment(), **self.environment}
-        self._child = spawn(self.part.command(), variables, log, self._context.home.root)
+        self._child = spawn(self.part.command(), variables, log, self._home)
         self._ready = False
         record = self._record
         record.pid = record.pgid = self._child.pid
@@ -99,16 +103,23 @@ class Running:
         wait_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
         self._failures += 1
         self._due_at = now + wait_s
-        end_group(self.child, 0.0)
+        end_group(self.child, self._home)
         self._on_state(self.part.name, "restarting", f"{reason}, again in {wait_s:.0f} s")
 
     def terminate(self) -> None:
-        """Ask the part to end; also when it was stopped by SIGSTOP."""
-        if self._child and not self._child.has_ended():
-            if self._record.state != "failed":
-                self._on_state(self.part.name, "stopping", "")
+        """Ask the part to end; also when it was stopped by SIGSTOP, or when its leader is gone and others are not."""
+        if self._child is None:
+            return
+        if self._record.state != "failed":
+            self._on_state(self.part.name, "stopping", "")
+        if not self._child.has_ended():
             self._child.signal(self.part.stop_signal, whole_group=self.part.stop_whole_group)
             self._child.signal(signal.SIGCONT)
+            return
+        for process in members(self._home, self._child.pid):
+            with suppress(psutil.Error):
+                process.terminate()
+                process.send_signal(signal.SIGCONT)
 
     def end(self) -> None:
         """Wait for the end that was asked for; after the part's limit it is forced."""
@@ -116,10 +127,10 @@ class Running:
             return
         deadline = time.monotonic() + self.part.stop_within_s
         while time.monotonic() < deadline and not self._context.hurried.is_set():
-            if self._child.has_ended() and not group_lives(self._child.pid):
+            if self._child.has_ended() and not members(self._home, self._child.pid):
                 break
             time.sleep(POLL_S)
-        end_group(self._child, 0.0)
+        end_group(self._child, self._home)
         self._due_at = 0.0
         self._record.pid = self._record.pgid = 0
         if self._record.state != "failed":

@@ -12,7 +12,7 @@ from tradeloop.settings import PREFIX, Settings
 from tradeloop.stack.part import Context, Part
 from tradeloop.stack.processes import Child, python_environment
 
-ASSUMED_READY_S = 20.0
+ASSUMED_READY_S = 45.0
 """A process that has said nothing for so long and has not fallen is taken as running, and shown as such."""
 
 SERVICES: dict[str, tuple[str, ...]] = {
