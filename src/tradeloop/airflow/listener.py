@@ -7,6 +7,7 @@ import logging
 import time
 from types import SimpleNamespace
 from typing import Any, Final  # Any: Airflow's asset event
+from uuid import UUID
 
 from tradeloop.airflow.envelope import envelopes
 from tradeloop.airflow.options import is_enabled, option
@@ -76,9 +77,10 @@ def warm() -> fastlane.FastLane | None:
             return None
         lane = fastlane.lane(option("kafka_bootstrap"), option("trace_file"))
         lane.warm(option("events_topic", "workflow-events"))
-        element = dict.fromkeys(("type", "subject", "time", "source", "body"), "rehearsal")
-        digest = hashlib.sha256(element["body"].encode()).hexdigest()
-        _records({"tradeloop": 1, "events": [{**element, "id": "0" * 32, "sha256": digest}]})
+        body = f'{{"event_id":"{UUID(int=0)}"}}'
+        element = dict.fromkeys(("type", "subject", "time", "source"), "rehearsal")
+        digest = hashlib.sha256(body.encode()).hexdigest()
+        _records({"tradeloop": 1, "events": [{**element, "id": str(UUID(int=0)), "body": body, "sha256": digest}]})
         publish(SimpleNamespace(source_task_id="rehearsal", extra={"tradeloop": 1, "events": []}))
     except Exception:  # as above
         log.exception("the fast lane is not warm; its first event takes longer")
