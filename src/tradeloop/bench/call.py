@@ -14,13 +14,13 @@ from typing import Final
 import httpx
 import psutil
 
-from tradeloop.bench.figures import medians_differ, spread
+from tradeloop.bench.figures import Figure, medians_differ, spread
 from tradeloop.bench.hook import PARTS
 from tradeloop.bench.report import Leg
 from tradeloop.bench.stage import Stage, say, wait_for
 from tradeloop.bench.tasks import TaskEnds
 from tradeloop.stack.ports import LOOPBACK
-from tradeloop.stack.processes import end_group, spawn
+from tradeloop.stack.processes import end_group, spawn, wait_until_ended
 
 WARM_UP: Final = 20
 """Calls to each server that are not counted: the first ones compile queries and fill pools."""
@@ -55,8 +55,10 @@ def measure(home: Path, *, pairs: int) -> Leg:
     for broker, found in times.items():
         for kind in (False, True):
             leg.add(f"broker {broker}, capture {'on' if kind else 'off'}", spread(found[kind], "ms"))
+    for broker, found in times.items():
         difference, low, high = medians_differ(found[False], found[True])
-        leg.add(f"broker {broker}, difference", {"median_ms": difference, "low_ms": low, "high_ms": high})
+        figures: dict[str, Figure] = {"of_medians_ms": difference, "low_ms": low, "high_ms": high}
+        leg.add(f"broker {broker}, difference", figures)
     return leg
 
 
@@ -90,7 +92,8 @@ def _server(stage: Stage, *, on: bool) -> Iterator[str]:
         yield url
     finally:
         child.signal(signal.SIGTERM)
-        end_group(child, 5)
+        wait_until_ended([child], 8)
+        end_group(child, home.root)
 
 
 def _answers(url: str) -> bool:

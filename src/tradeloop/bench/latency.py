@@ -17,6 +17,7 @@ DAG_ID: Final = "bench_ask"
 FAST: Final = "fast lane, sweep off"
 SWEEP: Final = "sweep lane, fast lane off"
 SWEEP_INTERVAL_S: Final = 0.5
+WARM_UP: Final = 3
 
 COMMITTED: Final = """
 SELECT event ->> 'id' AS event_id, pg_xact_commit_timestamp(e.xmin) AS committed_at
@@ -73,16 +74,16 @@ def measure(home: Path, *, events: int) -> Leg:
 
 
 def _chains(stage: Stage, case: str, events: int) -> list[dict[str, Any]]:
-    """Every chain's rows, the first one not among them: it finds servers that have just started."""
+    """Every chain's rows, the first ones not among them: they find servers that have just started."""
     runs: list[str] = []
-    for number in range(events + 1):
+    for number in range(events + WARM_UP):
         if number % 10 == 0:
-            say(f"latency: {case}, {number} of {events}")
+            say(f"latency: {case}, {number} of {events + WARM_UP}")
         known = _followups(stage)
         runs.append(stage.trigger(DAG_ID))
         wait_for(partial(_more_followups, stage, known), 120, "the follow-up run")
     chains = [wait_for(partial(_chain, stage, run_id), 30, "the end of a chain") for run_id in runs]
-    return chains[1:]
+    return chains[WARM_UP:]
 
 
 def _followups(stage: Stage) -> int:

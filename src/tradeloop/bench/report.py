@@ -78,9 +78,10 @@ def print_table(legs: list[Leg]) -> None:
 
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     for leg in legs:
+        console.print(leg.title, style="bold")
         for names, rows in _by_columns(leg.rows):
-            table = Table(box=None, pad_edge=False, title=leg.title, title_justify="left", title_style="bold")
-            table.add_column("", overflow="fold")
+            table = Table(box=None, header_style="dim")
+            table.add_column("", min_width=36, overflow="fold")
             for name in names:
                 table.add_column(name.replace("_", " "), justify="right")
             for row in rows:
