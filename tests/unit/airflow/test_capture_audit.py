@@ -144,6 +144,16 @@ async def test_a_masked_event_that_the_fast_lane_brought_is_neither_missing_nor_
     assert (report.in_airflow, report.accepted) == (1, 1)
 
 
+async def test_an_event_that_arrived_after_its_dead_letter_is_accepted_and_not_both(compared: Compared) -> None:
+    event_id = compared.emitted(1, 10)
+    compared.inbox.letters.add(event_id)
+    compared.inbox.take(event_id, after(12))
+
+    report = await compared.report()
+
+    assert (report.in_airflow, report.accepted, report.dead_lettered) == (1, 1, 0)
+
+
 async def test_a_row_with_two_partitions_is_one_event(compared: Compared) -> None:
     extra = extra_of(1)
     for _ in range(2):

@@ -199,6 +199,16 @@ async def test_an_event_that_was_created_by_rest_comes_by_the_sweep_at_once(benc
     assert (event.event_type, event.payload.data, event.timestamp) == (TYPE, {"symbol": "SPX"}, row.timestamp)
 
 
+async def test_a_whole_event_that_rest_created_waits_for_no_fast_lane(bench: Bench) -> None:
+    await bench.tick(after(0))
+    extra = extra_of(1)
+    bench.airflow.create_event_by_rest(ASSET, extra, after(9.9))
+
+    await bench.tick(after(10))
+
+    assert bench.published == ids_of(extra)
+
+
 async def test_two_events_created_by_rest_do_not_wait_for_each_other(bench: Bench) -> None:
     for second in (1, 2):
         bench.airflow.create_event_by_rest(ASSET, {}, after(second))
@@ -346,12 +356,12 @@ async def test_two_sweeps_lose_nothing_and_share_what_they_remember(bench: Bench
     assert await bench.cursor() == after(21)
 
 
-async def test_a_clock_that_was_set_back_does_not_blind_the_sweep(bench: Bench) -> None:
+@pytest.mark.parametrize("is_whole", [False, True])
+async def test_a_clock_that_was_set_back_does_not_blind_the_sweep(bench: Bench, is_whole: bool) -> None:
     await bench.tick(after(7_200))
     bench.airflow.add_event(ASSET, extra_of(1), after(5))
 
-    await bench.tick(after(10), is_whole=False)
-    await bench.tick(after(11))
+    await bench.tick(after(10), is_whole=is_whole)
 
     assert len(bench.published) == 1
 
