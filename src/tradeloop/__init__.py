@@ -10,16 +10,31 @@ if TYPE_CHECKING:
     from tradeloop.domain.decisions import Decision
     from tradeloop.domain.events import WorkflowEvent
     from tradeloop.errors import TradeloopError
+    from tradeloop.kafka.workflow_consumer import AckPolicy, WorkflowEventConsumer
+    from tradeloop.kafka.workflow_producer import WorkflowEventProducer
     from tradeloop.workflow import Workflow, act
 
-__all__ = ["Action", "Decision", "TradeloopError", "Workflow", "WorkflowEvent", "act"]
+__all__ = [
+    "AckPolicy",
+    "Action",
+    "Decision",
+    "TradeloopError",
+    "Workflow",
+    "WorkflowEvent",
+    "WorkflowEventConsumer",
+    "WorkflowEventProducer",
+    "act",
+]
 
 _HOMES = {
+    "AckPolicy": "tradeloop.kafka.workflow_consumer",
     "Action": "tradeloop.domain.actions",
     "Decision": "tradeloop.domain.decisions",
     "TradeloopError": "tradeloop.errors",
     "Workflow": "tradeloop.workflow",
     "WorkflowEvent": "tradeloop.domain.events",
+    "WorkflowEventConsumer": "tradeloop.kafka.workflow_consumer",
+    "WorkflowEventProducer": "tradeloop.kafka.workflow_producer",
     "act": "tradeloop.workflow",
 }
 

@@ -49,7 +49,8 @@ def _wake() -> None:
         if port:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
                 sender.setblocking(False)
-                sender.sendto(b"", ("127.0.0.1", port))
+                sender.connect(("127.0.0.1", port))  # bound to loopback, too: an unconnected socket is bound to all
+                sender.send(b"")
 
 
 class _Apps:
