@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 from tradeloop.bench import call, hook, latency, missing, runs
 from tradeloop.bench.report import Leg, as_json, machine, print_table
 from tradeloop.bench.stage import say
-from tradeloop.errors import SettingInvalid
+from tradeloop.errors import SettingInvalid, TradeloopError
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,11 @@ LEGS: Final[dict[str, Callable[[Path, Size], Leg]]] = {
 }
 
 
-def run(only: Iterable[str], *, quick: bool, json_alone: bool) -> None:
+def run(only: Iterable[str], *, quick: bool, json_alone: bool) -> list[Leg]:
     """Measure the named legs, or all, each on a stack of its own; print a table and, as the last line, JSON.
 
-    Ctrl-C and SIGTERM end everything that was started and remove the scratch folder.
+    A leg that breaks off is told and does not spoil the others. Ctrl-C and SIGTERM end everything that was started
+    and remove the scratch folder.
 
     Raises:
         SettingInvalid: there is no leg of that name.
@@ -77,16 +78,25 @@ def run(only: Iterable[str], *, quick: bool, json_alone: bool) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="tradeloop-bench-") as folder:
             for name in names:
-                say(f"{name}: a stack of its own starts")
-                leg = LEGS[name](Path(folder) / name, size)
-                legs.append(leg)
-                for target in leg.targets:
-                    say(f"{name}: {'met' if target.met else 'NOT MET'}: {target.text}")
+                legs.append(_measure(name, Path(folder) / name, size))
     finally:
         signal.signal(signal.SIGTERM, earlier)
     if not json_alone:
         print_table(legs)
     print(as_json("capture", legs, quick=quick, machine=state, took_s=round(time.monotonic() - begun)), flush=True)
+    return legs
+
+
+def _measure(name: str, home: Path, size: Size) -> Leg:
+    say(f"{name}: a stack of its own starts")
+    try:
+        leg = LEGS[name](home, size)
+    except TradeloopError as problem:
+        say(f"{name}: broke off: {problem.message} {problem.where}")
+        return Leg(name, f"{name}: not measured", notes=[problem.message], broke_off=True)
+    for target in leg.targets:
+        say(f"{name}: {'met' if target.met else 'NOT MET'}: {target.text}")
+    return leg
 
 
 def _end(*_: object) -> NoReturn:

@@ -37,6 +37,8 @@ class Leg:
     rows: list[Row] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    broke_off: bool = False
+    """Nothing was measured; the note says why."""
 
     def add(self, case: str, figures: dict[str, Figure]) -> dict[str, Figure]:
         """Append a row; its figures are returned, so that a target can look at them."""

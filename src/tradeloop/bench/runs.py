@@ -11,7 +11,7 @@ from tradeloop.bench import peer
 from tradeloop.bench.figures import Figure
 from tradeloop.bench.report import Leg
 from tradeloop.bench.stage import Stage, say
-from tradeloop.errors import PrerequisiteMissing
+from tradeloop.errors import PartFailed, PrerequisiteMissing
 from tradeloop.kafka.administration import make_topic, records_of
 
 CHAIN: Final = "bench_chain"
@@ -93,7 +93,7 @@ def _times(stage: Stage, dag_id: str, repeats: int, warm_up: int = 1) -> list[tu
         run = stage.wait_until_ended(dag_id, run_id)
         wall = time.monotonic() - begun
         if run.state != "success":
-            raise RuntimeError(f"{dag_id} {run_id} ended as {run.state}")
+            raise PartFailed(f"{dag_id} {run_id} ended as {run.state}.")
         if number >= warm_up and run.start_at and run.end_at:
             found.append((wall, (run.end_at - run.start_at).total_seconds()))
     return found

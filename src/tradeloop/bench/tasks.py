@@ -19,7 +19,7 @@ from tradeloop.bench.stage import Stage
 from tradeloop.bench.workflow import NOTED
 from tradeloop.domain.canonical import utc_text
 from tradeloop.domain.events import EventPayload, WorkflowEvent
-from tradeloop.errors import AirflowRefused
+from tradeloop.errors import AirflowRefused, AirflowUnreachable
 from tradeloop.stack.credentials import load_credentials
 
 DAG_ID: Final = "bench_calls"
@@ -76,7 +76,10 @@ class TaskEnds:
         client = self._client(url)
         address, headers = f"/execution/task-instances/{task.id}/state", _headers(task)
         begun = time.perf_counter_ns()
-        answer = client.patch(address, json=payload, headers=headers)
+        try:
+            answer = client.patch(address, json=payload, headers=headers)
+        except httpx.HTTPError as problem:
+            raise AirflowUnreachable(f"Airflow at {url} did not answer: {problem}") from problem
         wall_ms = (time.perf_counter_ns() - begun) / 1e6
         if answer.status_code != httpx.codes.NO_CONTENT:
             raise AirflowRefused(f"Airflow answered {answer.status_code}: {answer.text}", status=answer.status_code)
