@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tradeloop.cli.runs import JsonFlag, period
+from tradeloop.cli.output import JsonFlag
+from tradeloop.cli.runs import period
 
 if TYPE_CHECKING:
     from tradeloop.airflow.capture_audit import CaptureReport

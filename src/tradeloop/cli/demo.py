@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tradeloop.cli.runs import JsonFlag
+from tradeloop.cli.output import JsonFlag
 
 if TYPE_CHECKING:
     from tradeloop.demo.screen import DemoScreen

@@ -10,19 +10,37 @@ from typing import TYPE_CHECKING, Annotated, Any  # Any: JSON for stdout
 
 import typer
 
+from tradeloop.cli.output import JsonFlag, moment, print_json, print_rows
+
 if TYPE_CHECKING:
     from tradeloop.domain.runs import RunView
     from tradeloop.engine.steps import Step
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+COLUMNS = {
+    "id": "ID",
+    "state": "STATE",
+    "subject": "SUBJECT",
+    "decision": "DECISION",
+    "effect": "EFFECT",
+    "desk": "DESK",
+    "received_at": "RECEIVED",
+}
+STILL_WAITING = 8
+WATCH_EVERY_S = 0.3
+LIST = (
+    "Examples: tradeloop runs list --since 1d --state failed · tradeloop runs list --json. Exit codes: 0 done, 7 away."
+)
+SHOW = "Examples: tradeloop runs show 0b1e77aa · tradeloop runs show 0b1e77aa --json. Exit codes: 0 done, 3 not found."
+WATCH = "Example: tradeloop runs watch 0b1e77aa --timeout 60. Exit codes: 0 ended, 3 not found, 8 still waiting."
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     runs = typer.Typer(help="Runs: the events and what was decided.", no_args_is_help=True)
-    runs.command("list", epilog="Example: tradeloop runs list --since 1d --state failed")(list_runs)
-    runs.command("show", epilog="Example: tradeloop runs show 0b1e77aa")(show)
+    runs.command("list", epilog=LIST)(list_runs)
+    runs.command("show", epilog=SHOW)(show)
+    runs.command("watch", epilog=WATCH)(watch)
     app.add_typer(runs, name="runs")
 
 
@@ -36,24 +54,21 @@ def list_runs(
     """List runs, the newest first."""
     views = asyncio.run(_recent(state, desk, since, limit))
     if as_json:
-        typer.echo(json.dumps([_json(view) for view in views]))
+        print_json([_json(view) for view in views])
         return
-    if not views:
-        typer.echo("No run matches.")
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("ID", "STATE", "DESK", "SUBJECT", "DECISION", "EFFECT", "RECEIVED"):
-        table.add_column(name, no_wrap=name in {"ID", "STATE"}, overflow="fold")
-    for view in views:
-        decided = view.decision.outcome if view.decision else "—"
-        received = view.received_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        table.add_row(
-            str(view.decision_id)[:8], view.state.value, view.desk, view.subject, decided, _effect_words(view), received
-        )
-    Console().print(table)
+    rows = [
+        {
+            "id": str(view.decision_id)[:8],
+            "state": view.state.value,
+            "subject": view.subject,
+            "decision": view.decision.outcome if view.decision else "",
+            "effect": _effect_words(view),
+            "desk": view.desk,
+            "received_at": view.received_at,
+        }
+        for view in views
+    ]
+    print_rows(COLUMNS, rows, empty="No run matches.")
 
 
 def show(
@@ -63,13 +78,13 @@ def show(
     """Show one run: event, steps, decision with its reasons, effect."""
     view, steps = asyncio.run(_one(run))
     if as_json:
-        typer.echo(json.dumps(_json(view) | {"steps": [{"nodes": s.nodes, "at": s.at.isoformat()} for s in steps]}))
+        print_json(_json(view) | {"steps": [{"nodes": s.nodes, "at": s.at.isoformat()} for s in steps]})
         return
     lines = [
         f"run {view.run_id}   {view.state.value}",
         f"  event     {view.event_type}  {view.event_id}  {view.subject}",
         f"            {view.topic}[{view.partition}]@{view.offset}, {view.lane or 'unknown'} lane, "
-        f"received {view.received_at.astimezone():%Y-%m-%d %H:%M:%S %Z}",
+        f"received {moment(view.received_at)}",
         f"  graph     {' '.join('+'.join(step.nodes) for step in steps) or 'no step yet'}   "
         f"{view.graph} {view.graph_version}",
     ]
@@ -82,6 +97,16 @@ def show(
     if view.error:
         lines.append(f"  error     {view.error}")
     typer.echo("\n".join(lines))
+
+
+def watch(
+    run: Annotated[str, typer.Argument(help="The beginning of a run's, event's or decision's id.")],
+    timeout: Annotated[float, typer.Option(min=0, help="Give up after so many seconds; 0: never.")] = 0,
+    as_json: JsonFlag = False,
+) -> None:
+    """Follow one run until it ends: each state and each step as it happens; with --json one object a line."""
+    if not asyncio.run(_watch(run, timeout, as_json=as_json)):
+        raise typer.Exit(STILL_WAITING)
 
 
 def _effect_words(view: RunView) -> str:
@@ -152,3 +177,40 @@ async def _one(prefix: str) -> tuple[RunView, list[Step]]:
     async with Database(settings.database_url, size=2) as database:
         view = await RunHistory(database, settings.instance).find(prefix)
         return view, await steps_of(CheckpointStore(database), view.run_id)
+
+
+async def _watch(prefix: str, timeout_s: float, *, as_json: bool) -> bool:
+    from tradeloop.cli.context import stack_settings
+    from tradeloop.engine.steps import steps_of
+    from tradeloop.store.checkpoints import CheckpointStore
+    from tradeloop.store.database import Database
+    from tradeloop.store.history import RunHistory
+
+    settings = stack_settings()
+    settings.require("database_url")
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
+    async with Database(settings.database_url, size=2) as database:
+        history, saver = RunHistory(database, settings.instance), CheckpointStore(database)
+        first = await history.find(prefix)
+        told: list[str] = []
+        while True:
+            view = await history.of_event(first.event_id) or first
+            steps = [f"step {'+'.join(step.nodes)}" for step in await steps_of(saver, view.run_id)]
+            for words in [*steps, _state_words(view)]:
+                if words not in told:
+                    told.append(words)
+                    line = {"run_id": str(view.run_id), "at": datetime.now(UTC).isoformat(), "what": words}
+                    typer.echo(json.dumps(line) if as_json else f"{moment(datetime.now(UTC))}  {words}")
+            if view.state.is_final:
+                return True
+            if timeout_s and loop.time() >= deadline:
+                return False
+            await asyncio.sleep(WATCH_EVERY_S)
+
+
+def _state_words(view: RunView) -> str:
+    words = view.state.value
+    if view.decision:
+        words += f": {view.decision.outcome}, {_effect_words(view)}"
+    return f"{words}: {view.error}" if view.error else words
