@@ -74,11 +74,9 @@ def run(only: Iterable[str], *, quick: bool, json_alone: bool) -> list[Leg]:
             raise SettingInvalid(f"there is no leg {name!r}.", hint=f"legs: {', '.join(LEGS)}")
     size, state, begun = QUICK if quick else FULL, machine(), time.monotonic()
     earlier = signal.signal(signal.SIGTERM, _end)
-    legs: list[Leg] = []
     try:
         with tempfile.TemporaryDirectory(prefix="tradeloop-bench-") as folder:
-            for name in names:
-                legs.append(_measure(name, Path(folder) / name, size))
+            legs = [_measure(name, Path(folder) / name, size) for name in names]
     finally:
         signal.signal(signal.SIGTERM, earlier)
     if not json_alone:
