@@ -10,8 +10,11 @@ TradeloopError
 │   └── EventRedacted         body and digest differ: something masked it on its way
 ├── ReferenceInvalid          producer: a batch by reference is missing, foreign or altered
 ├── WorkflowInvalid           developer: a workflow cannot be loaded
+├── WorkflowMissing           operator: this worker has no workflow for the run's type; another may
 ├── DecisionInvalid           developer: a graph ended without a decision that fits
 ├── RunTimedOut               developer: a graph did not end before its deadline
+├── RunBroken                 developer: a graph cancelled itself
+├── CrashLoop                 developer: a run whose workers die
 ├── RunLost                   platform: another worker owns the run now; stop silently
 ├── PartUnreachable           platform: Kafka, PostgreSQL or Airflow does not answer
 │   ├── KafkaUnreachable
@@ -95,6 +98,12 @@ class WorkflowInvalid(TradeloopError):
     actor = "developer"
 
 
+class WorkflowMissing(TradeloopError):
+    """This worker has no workflow for the run's type."""
+
+    retriable = True
+
+
 class DecisionInvalid(TradeloopError):
     """The graph ended without a decision that fits."""
 
@@ -106,6 +115,18 @@ class RunTimedOut(TradeloopError):
 
     actor = "developer"
     retriable = True
+
+
+class RunBroken(TradeloopError):
+    """The graph cancelled itself: a node let a cancellation of its own escape."""
+
+    actor = "developer"
+
+
+class CrashLoop(TradeloopError):
+    """Several workers died with this run in hand."""
+
+    actor = "developer"
 
 
 class RunLost(TradeloopError):
@@ -139,6 +160,11 @@ class PublishFailed(TradeloopError):
 
     actor = "platform"
     retriable = True
+
+    def __init__(self, message: str = "", *, acknowledged: frozenset[int] = frozenset()) -> None:
+        super().__init__(message)
+        self.acknowledged = acknowledged
+        """Which of the records, by their place in the call, are on the log all the same."""
 
 
 class AirflowRefused(TradeloopError):

@@ -93,6 +93,10 @@ class Runs(Protocol):
         """Own up to `limit` runs: only the head of a subject, the oldest first."""
         ...
 
+    async def owned(self, owner: UUID) -> list[Claim]:
+        """Every run that `owner` owns: some of them unknown to it, when the answer to a claim was lost."""
+        ...
+
     async def retry(self, owner: UUID, claim: Claim, delay_s: float, error: str) -> bool:
         """Let the run rest and come back; False when another worker owns it."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Final, Protocol, TypedDict  # Any: LangGraph's own state type
+
+# Read by LangGraph when it is imported: a checkpoint may name only the classes of its graph's state (CVE-2026-28277).
+os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
@@ -69,12 +73,14 @@ def decision_of(state: dict[str, Any]) -> Decision:
     Raises:
         DecisionInvalid: there is none, or a field does not fit.
     """
-    if "decision" not in state:
+    if not state.get("decision"):
         raise DecisionInvalid("the graph ended without `decision` in its state")
     try:
         return Decision.model_validate(_plain(None, state["decision"]))
     except ValidationError as problem:
-        raise DecisionInvalid(f"the graph's decision does not fit: {problem}") from problem
+        error = problem.errors(include_url=False)[0]
+        field = ".".join(str(step) for step in error["loc"]) or "decision"
+        raise DecisionInvalid(f"the graph's decision does not fit: {field}: {error['msg']}") from problem
 
 
 Node = Callable[..., GraphState | dict[str, Any] | Awaitable[GraphState | dict[str, Any]]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -297,3 +297,25 @@ async def test_what_was_published_accepted_or_buried_is_known(store: Store) -> N
     await store.captures.bury([DeadLetter("airflow", "redacted", "EventRedacted", b"{}", event_id=buried)])
     asked = [accepted.event_id, published, buried, unknown]
     assert await store.captures.known(asked) == {accepted.event_id, published, buried}
+
+
+async def test_a_worker_can_ask_what_it_owns(store: Store) -> None:
+    first, second, other = arrival(0), arrival(1), arrival(2, subject="other")
+    claims = await take(store, first, second, other)
+    owned = await store.runs.owned(store.owner)
+    assert owned == sorted(claims, key=lambda claim: claim.run_id != first.run_id)
+    await store.runs.record(store.owner, [ended(owned[0])], "decisions")
+    assert [claim.run_id for claim in await store.runs.owned(store.owner)] == [other.run_id]
+    assert await store.runs.owned(uuid4()) == []
+
+
+async def test_a_worker_may_enlist_twice(store: Store) -> None:
+    await store.runs.enlist(store.owner, "test", 60)
+    assert await store.runs.renew(store.owner, 60)
+
+
+async def test_a_record_with_a_clock_of_its_own_is_taken_in(store: Store) -> None:
+    for offset, at_ms in enumerate((-1, 0, 10**18)):
+        made = arrival(offset, subject=f"s{offset}")
+        made = replace(made, received=replace(made.received, appended_at_ms=at_ms))
+        assert len(await take(store, made)) == 1

@@ -26,6 +26,8 @@ from tradeloop.ports import AirflowApi, DagRunView, EffectLedger
 PREFLIGHT_KEPT_S: Final = 5.0
 """How long a DAG that could start is believed to: longer would show a paused DAG as startable."""
 CONFLICT: Final = 409
+NO_ANSWERS: Final = frozenset({408, 425, 429})
+"""Refusals below 500 that say nothing of what was asked: time-out, too early, too many."""
 MAX_DEPTH: Final = 8
 """A chain of decisions and events longer than this is a loop; a person looks at it."""
 
@@ -59,7 +61,7 @@ class TriggerDag:
         """Start the run, or find it started."""
         dag_id, run_id = effect.action.target, _dag_run_id(effect)
         if effect.calls > 0:
-            found = await self._airflow.dag_run(dag_id, run_id)
+            found = await self._find(dag_id, run_id)
             if found is not None:
                 return _settled(effect, found)
         await self._preflight(dag_id)
@@ -68,21 +70,41 @@ class TriggerDag:
         except AirflowForbidden:
             raise
         except (AirflowRefused, AirflowUnreachable) as problem:
-            found = await self._airflow.dag_run(dag_id, run_id)
+            found = await self._find(dag_id, run_id)
             if found is not None:
                 return _settled(effect, found)
-            if isinstance(problem, AirflowRefused) and problem.status == CONFLICT:
-                raise AirflowUnreachable(f"Airflow answered 409, and has no run {run_id}: asked again") from problem
+            if isinstance(problem, AirflowRefused) and not _is_final(problem):
+                raise AirflowUnreachable(f"{problem.message}; there is no run {run_id}: asked again") from problem
             raise
+
+    async def _find(self, dag_id: str, run_id: str) -> DagRunView | None:
+        try:
+            return await self._airflow.dag_run(dag_id, run_id)
+        except AirflowForbidden:
+            raise
+        except AirflowRefused as problem:  # a question that is refused does not say that nothing happened
+            raise AirflowUnreachable(f"whether DAG run {run_id} exists is not known: {problem.message}") from problem
 
     async def _preflight(self, dag_id: str) -> None:
         if time.monotonic() - self._startable.get(dag_id, -PREFLIGHT_KEPT_S) < PREFLIGHT_KEPT_S:
             return
-        problem = await self._airflow.dag_problem(dag_id)
+        try:
+            problem = await self._airflow.dag_problem(dag_id)
+        except AirflowForbidden:
+            raise
+        except AirflowRefused as refusal:
+            problem = refusal.message
         if problem:
             self._startable.pop(dag_id, None)
             raise DagUnavailable(f"DAG {dag_id}: {problem}", hint="the run is started as soon as the DAG can be")
         self._startable[dag_id] = time.monotonic()
+
+
+def _is_final(problem: AirflowRefused) -> bool:
+    """Whether the refusal of a POST is a definite no: 409 says that something exists, and 5xx says nothing."""
+    return isinstance(problem, DagUnavailable) or (
+        problem.status < 500 and problem.status not in NO_ANSWERS and problem.status != CONFLICT
+    )
 
 
 def _dag_run_id(effect: Effect) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final, Protocol
 from uuid import uuid4
 
 import structlog
 
 from tradeloop.errors import CaptureGap, PublishFailed, TradeloopError
-from tradeloop.ports import Outbox, Publisher
+from tradeloop.ports import Outbox, OutboxRow, Publisher
 
 log = structlog.get_logger()
 
@@ -53,9 +54,9 @@ class Relay:
             loops.append(asyncio.create_task(self._sweep_history(self._sweep)))
         stopped = asyncio.create_task(_set(stop))
         done, _ = await asyncio.wait([stopped, *loops], return_when=asyncio.FIRST_COMPLETED)
-        for task in loops:
+        for task in [stopped, *loops]:
             task.cancel()
-        await asyncio.gather(*loops, return_exceptions=True)
+        await asyncio.gather(stopped, *loops, return_exceptions=True)
         await self._quietly_release()
         log.info("relay_stopped", relay=str(self._owner), published=self.published)
         for task in done - {stopped}:
@@ -104,10 +105,18 @@ class Relay:
         rows = await self._outbox.pending(self._lanes, OUTBOX_BATCH) if self._lanes else []
         if not rows:
             return False
-        await self._publisher.publish([row.record for row in rows])
-        await self._outbox.remove([row.id for row in rows])
-        self.published += len(rows)
+        try:
+            await self._publisher.publish([row.record for row in rows])
+        except PublishFailed as problem:
+            await self._forget([rows[place] for place in sorted(problem.acknowledged)])
+            raise
+        await self._forget(rows)
         return True
+
+    async def _forget(self, rows: Sequence[OutboxRow]) -> None:
+        if rows:
+            await self._outbox.remove([row.id for row in rows])
+            self.published += len(rows)
 
     async def _sweep_history(self, sweep: Sweeping) -> None:
         delay_s, told = self._sweep_interval_s, False
@@ -119,7 +128,7 @@ class Relay:
                 except CaptureGap as problem:
                     log.error("capture_gap_found", error=problem.message, hint=problem.hint)
                     delay_s = 60.0
-                except (TradeloopError, PublishFailed) as problem:
+                except TradeloopError as problem:
                     if not told:
                         log.warning("sweep_failed", error=problem.message, retried=True)
                     delay_s, told = min(10.0, max(0.5, delay_s * 2)), True

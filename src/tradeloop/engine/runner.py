@@ -15,10 +15,10 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph
 
 from tradeloop.domain.decisions import Decision
-from tradeloop.domain.events import EventMetadata, EventPayload, WorkflowEvent
+from tradeloop.domain.events import MAX_EVENT_BYTES, EventMetadata, EventPayload, WorkflowEvent
 from tradeloop.domain.runs import Claim, Outcome, RunState, decision_id_of
 from tradeloop.engine.effects import Effector, LedgeredActing
-from tradeloop.errors import RunTimedOut, TradeloopError
+from tradeloop.errors import DecisionInvalid, RunTimedOut, TradeloopError, WorkflowMissing
 from tradeloop.ports import EffectLedger
 from tradeloop.workflow import GraphContext, Workflow, decision_of
 
@@ -55,13 +55,17 @@ class Runner:
             TradeloopError: with `retriable` set when the run should rest and come back.
         """
         event = WorkflowEvent.from_json(claim.payload)
-        workflow = self._workflows[claim.event_type]
+        workflow = self._workflows.get(claim.event_type)
+        if workflow is None:
+            raise WorkflowMissing(f"no workflow of this worker answers {claim.event_type}; another worker may")
         decision_id = decision_id_of(self._instance, claim.event_id, claim.generation)
         acting = LedgeredActing(self._ledger, self._effectors, owner, claim, decision_id, event)
         try:
-            async with asyncio.timeout(workflow.timeout_s):
+            async with asyncio.timeout(workflow.timeout_s) as limit:
                 state = await self._invoke(claim, event, workflow, GraphContext(acting=acting))
         except TimeoutError as problem:
+            if not limit.expired():
+                raise  # a time-out of the graph's own
             raise RunTimedOut(f"the graph did not end within {workflow.timeout_s:g} s") from problem
         decision = decision_of(state)
         return Outcome(
@@ -116,7 +120,7 @@ class Runner:
     def _announcement(
         self, claim: Claim, event: WorkflowEvent, decision_id: UUID, decision: Decision, effect: dict[str, Any]
     ) -> WorkflowEvent:
-        return WorkflowEvent(
+        announced = WorkflowEvent(
             event_id=decision_id,
             event_type=DECISION_RECORDED,
             timestamp=datetime.now(UTC),
@@ -138,3 +142,6 @@ class Runner:
             correlation_id=event.correlation_id or event.event_id,
             causation_id=event.event_id,
         )
+        if (size_bytes := len(announced.to_json().encode())) > MAX_EVENT_BYTES:
+            raise DecisionInvalid(f"the decision and its effect have {size_bytes:,} bytes: no topic takes them")
+        return announced

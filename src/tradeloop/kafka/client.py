@@ -20,6 +20,8 @@ def client_configuration(bootstrap: str, **more: Any) -> dict[str, Any]:
         "bootstrap.servers": bootstrap,
         "socket.keepalive.enable": True,
         "reconnect.backoff.max.ms": 1000,
+        # Java's and kafka-python's: a subject is in one partition, whoever wrote it. Consumers ignore it.
+        "partitioner": "murmur2_random",
         "logger": QUIET,
         **{name.replace("_", "."): value for name, value in more.items() if not name.endswith("_cb")},
         **{name: value for name, value in more.items() if name.endswith("_cb")},

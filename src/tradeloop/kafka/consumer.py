@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import TimeoutError as WaitTimedOut
+from concurrent.futures import wait
 from typing import Any, Final  # Any: confluent_kafka is untyped
 from uuid import UUID
 
@@ -24,8 +25,14 @@ Positions = Callable[[Sequence[tuple[UUID, int]]], Awaitable[Mapping[tuple[UUID,
 BATCH: Final = 250
 QUEUED_BATCHES: Final = 8
 """More would only fill memory: the database is slower than the broker. Fewer starves intake between polls."""
+PAUSE_AFTER_S: Final = 2.0
+"""A pause throws away what was fetched ahead and costs up to 1 s at its end [M]: not for a queue that is full for a
+moment. Larger answers rebalances later."""
+RESUMED_BATCHES: Final = 3
+"""Far below the other, so that the next pause does not come at once."""
+ROOM_NOTICED_S: Final = 0.01
 POLL_S: Final = 0.1
-POSITIONS_TIMEOUT_S: Final = 20.0
+STOP_NOTICED_S: Final = 0.2
 
 
 class KafkaSource:
@@ -54,20 +61,31 @@ class KafkaSource:
             )
         )
         self._loop = asyncio.get_running_loop()
-        self._ready: asyncio.Queue[list[Received]] = asyncio.Queue()
-        self._waiting = 0
+        self._ready: asyncio.Queue[list[Received] | Exception] = asyncio.Queue()
+        # Two counters, each with one writer: a single one would be changed by two threads.
+        self._handed = 0
+        self._taken = 0
         self._stored: deque[list[TopicPartition]] = deque()
         self._ids: dict[str, UUID] = {}
         self._paused = False
+        self._full_since: float | None = None
         self._stop = threading.Event()
         self._away = False
         self.assigned: set[int] = set()
+        self._halted: set[int] = set()
         self._thread = threading.Thread(target=self._poll_until_stopped, name="kafka-poll", daemon=True)
         self._thread.start()
 
     async def batch(self) -> list[Received]:
-        """The next records, in the order of each partition; waits until there are some."""
-        return await self._ready.get()
+        """The next records, in the order of each partition; waits until there are some.
+
+        Raises:
+            Exception: what ended the poll thread; nothing comes after it.
+        """
+        found = await self._ready.get()
+        if isinstance(found, Exception):
+            raise found
+        return found
 
     def done(self, batch: Sequence[Received]) -> None:
         """The batch is durable: Kafka's hint of our position may move."""
@@ -75,7 +93,7 @@ class KafkaSource:
         for received in batch:
             ends[received.topic, received.partition] = received.offset + 1
         self._stored.append([TopicPartition(topic, part, offset) for (topic, part), offset in ends.items()])
-        self._waiting -= 1
+        self._taken += 1
 
     async def close(self) -> None:
         """Stop polling and leave the group."""
@@ -83,27 +101,37 @@ class KafkaSource:
         await asyncio.to_thread(self._thread.join, 10)
 
     def _poll_until_stopped(self) -> None:
-        self._consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke)
         try:
+            self._consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke)
             while not self._stop.is_set():
                 self._poll_once()
+        except Exception as problem:
+            # A thread's exception is nobody's: without this the worker would wait for ever, and look healthy.
+            log.exception("kafka_poll_ended")
+            self._loop.call_soon_threadsafe(self._ready.put_nowait, problem)
         finally:
             self._store_offsets(wait=True)
             self._consumer.close()
 
     def _poll_once(self) -> None:
         try:
-            self._balance()
             self._store_offsets(wait=False)
-            messages = self._consumer.consume(BATCH, POLL_S)
+            if not self._has_room():
+                self._stop.wait(ROOM_NOTICED_S)
+                return
+            # `consume` alone would wait out its time for a full batch, and every event with it.
+            first = self._consumer.poll(POLL_S)
+            messages = [] if first is None else [first, *self._consumer.consume(BATCH - 1, 0)]
         except KafkaException as problem:
+            if problem.args[0].fatal():
+                raise
             log.warning("kafka_poll_failed", error=str(problem))
             self._stop.wait(1)
             return
         batch = [self._received(message) for message in messages if self._is_record(message)]
         if batch:
             self._away = False
-            self._waiting += 1
+            self._handed += 1
             self._loop.call_soon_threadsafe(self._ready.put_nowait, batch)
 
     def _is_record(self, message: Any) -> bool:
@@ -124,12 +152,24 @@ class KafkaSource:
             appended_at_ms=message.timestamp()[1],
         )
 
-    def _balance(self) -> None:
-        full = self._waiting >= QUEUED_BATCHES
-        if full != self._paused:
-            partitions = self._consumer.assignment()
-            (self._consumer.pause if full else self._consumer.resume)(partitions)
-            self._paused = full
+    def _has_room(self) -> bool:
+        """Whether to poll: not while the queue is full, but for rebalances when that lasts, with reading paused."""
+        waiting = self._handed - self._taken
+        if waiting < QUEUED_BATCHES:
+            self._full_since = None
+            if self._paused and waiting <= RESUMED_BATCHES:
+                self._pause(paused=False)
+            return True
+        if self._full_since is None:
+            self._full_since = time.monotonic()
+        if not self._paused and time.monotonic() - self._full_since > PAUSE_AFTER_S:
+            self._pause(paused=True)
+        return self._paused
+
+    def _pause(self, *, paused: bool) -> None:
+        partitions = [place for place in self._consumer.assignment() if place.partition not in self._halted]
+        (self._consumer.pause if paused else self._consumer.resume)(partitions)
+        self._paused = paused
 
     def _store_offsets(self, *, wait: bool) -> None:
         stored = False
@@ -148,41 +188,52 @@ class KafkaSource:
     def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         if not partitions:
             return
-        name = partitions[0].topic
-        self._ids[name] = topic_id(self._admin, name)
-        places = [(self._ids[name], partition.partition) for partition in partitions]
-        positions = self._ask(places)
-        if positions is None:
+        name, numbers = partitions[0].topic, [partition.partition for partition in partitions]
+        starts = self._starts(consumer, name, numbers)
+        if starts is None:  # stopped meanwhile: nothing will be read
             return
-        starts = [
-            TopicPartition(name, part, self._start(consumer, name, part, positions.get((known, part), 0)))
-            for known, part in places
-        ]
         consumer.incremental_assign(starts)
-        self.assigned |= {partition.partition for partition in partitions}
-        if self._paused:
-            consumer.pause(starts)
-        log.info("partitions_assigned", topic=name, partitions=sorted(p.partition for p in partitions))
+        self.assigned |= set(numbers)
+        held = starts if self._paused else [start for start in starts if start.partition in self._halted]
+        if held:
+            consumer.pause(held)
+        log.info("partitions_assigned", topic=name, partitions=sorted(numbers))
 
-    def _ask(self, places: list[tuple[UUID, int]]) -> Mapping[tuple[UUID, int], int] | None:
+    def _starts(self, consumer: Any, name: str, partitions: list[int]) -> list[TopicPartition] | None:
+        # Whatever fails here is tried again: after an exception the client would begin at the group's own offsets.
+        while not self._stop.is_set():
+            try:
+                known = self._ids[name] = topic_id(self._admin, name)
+                positions = self._ask([(known, partition) for partition in partitions])
+                return [
+                    TopicPartition(name, part, self._start(consumer, name, part, positions.get((known, part), 0)))
+                    for part in partitions
+                ]
+            except Exception as problem:  # noqa: BLE001 - without its position no partition may be read
+                log.warning("positions_unknown", error=str(problem), retried=True)
+                self._stop.wait(1)
+        return None
+
+    def _ask(self, places: list[tuple[UUID, int]]) -> Mapping[tuple[UUID, int], int]:
         async def ask() -> Mapping[tuple[UUID, int], int]:
             return await self._positions(places)
 
+        future = asyncio.run_coroutine_threadsafe(ask(), self._loop)
         while not self._stop.is_set():
-            future = asyncio.run_coroutine_threadsafe(ask(), self._loop)
-            try:
-                return future.result(POSITIONS_TIMEOUT_S)
-            except (WaitTimedOut, Exception) as problem:  # noqa: BLE001 - without positions nothing may be read; ask again
-                log.warning("positions_unknown", error=str(problem), retried=True)
-                future.cancel()
-                self._stop.wait(1)
-        return None
+            done, _ = wait([future], STOP_NOTICED_S)
+            if done:
+                return future.result()
+        future.cancel()
+        raise RuntimeError("stopped before the positions were known")
 
     def _start(self, consumer: Any, name: str, partition: int, wanted: int) -> int:
         low, high = consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=10)
         if wanted > high:
-            log.error("log_truncated", topic=name, partition=partition, position=wanted, high=high)
+            # What is appended from here on has offsets that were taken in before: it would be dropped as known.
+            log.error("log_truncated", topic=name, partition=partition, position=wanted, high=high, halted=True)
+            self._halted.add(partition)
             return int(high)
+        self._halted.discard(partition)
         if 0 < wanted < low:
             log.error("records_expired_unread", topic=name, partition=partition, position=wanted, low=low)
         return max(int(low), wanted)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final  # Any: confluent_kafka is untyped
 
 import structlog
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from tradeloop.domain.records import Delivery, Record
 from tradeloop.errors import PublishFailed
@@ -71,6 +71,9 @@ class KafkaPublisher:
                     break
                 except BufferError:
                     self._wait(producer)
+                except KafkaException as problem:  # refused at once: too large, or the producer is done for
+                    answers[index] = problem.args[0]
+                    break
         while len(answers) < len(records):
             self._wait(producer)
         self._away = False
@@ -78,7 +81,10 @@ class KafkaPublisher:
         if errors:
             if any(error.fatal() for error in errors):
                 self._producer = Producer(self._configuration)
-            raise PublishFailed(f"Kafka refused {len(errors)} of {len(records)} records: {errors[0].str()}")
+            raise PublishFailed(
+                f"Kafka refused {len(errors)} of {len(records)} records: {errors[0].str()}",
+                acknowledged=frozenset(i for i, answer in answers.items() if isinstance(answer, Delivery)),
+            )
         return [answer for _, answer in sorted(answers.items()) if isinstance(answer, Delivery)]
 
     def _wait(self, producer: Any) -> None:

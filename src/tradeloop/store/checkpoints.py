@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any  # Any: LangGraph's own signatures
 
-import psycopg
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
-from psycopg_pool import PoolTimeout
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from tradeloop.errors import DatabaseUnreachable
-from tradeloop.store.database import Database
-
-# A checkpoint that names arbitrary classes would run their code when it is read (CVE-2026-28277).
-os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
+from tradeloop.store.database import PASSING, Database
 
 
 @contextmanager
-def _mapped() -> Any:
+def _mapped() -> Iterator[None]:
     try:
         yield
-    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as problem:
+    except PASSING as problem:
         raise DatabaseUnreachable(f"PostgreSQL did not answer: {problem}") from problem
 
 
@@ -35,7 +30,9 @@ class CheckpointStore(AsyncPostgresSaver):
     """
 
     def __init__(self, database: Database) -> None:
-        super().__init__(database.pool)
+        # None: plain values alone. A checkpoint that names other classes would run their code when it is read
+        # (CVE-2026-28277); the graph's own state classes are added when it is compiled.
+        super().__init__(database.pool, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """The newest checkpoint of a thread, or the one that `config` names."""

@@ -10,9 +10,9 @@ from typing import Any, Final, LiteralString, Self  # Any: a row's columns have 
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool
 
-from tradeloop.errors import DatabaseUnreachable
+from tradeloop.errors import DatabaseUnreachable, SettingInvalid
 
 SCHEMA: Final = "tradeloop"
 OPTIONS: Final = f"-c search_path={SCHEMA} -c idle_in_transaction_session_timeout=5000 -c statement_timeout=60000"
@@ -26,6 +26,19 @@ CONNECT_ARGUMENTS: Final[dict[str, Any]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
+PASSING: Final = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.ReadOnlySqlTransaction,  # a failover: the old primary refuses to write until it is gone
+    psycopg.errors.IdleInTransactionSessionTimeout,
+)
+"""What a statement meets when the server, not the statement, is at fault."""
+SCHEMA_MISSING: Final = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.InvalidSchemaName,
+)
 TRANSACTION_CONFLICTS: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 CONFLICT_ATTEMPTS: Final = 5
 
@@ -67,19 +80,25 @@ class Database:
 
         Raises:
             DatabaseUnreachable: no connection, or it broke; whether the statement was committed is then unknown.
+            SettingInvalid: the schema is not that of this release.
         """
+        conflict: Exception | None = None
         for attempt in range(CONFLICT_ATTEMPTS):
             try:
                 async with self.pool.connection() as connection:
                     cursor = await connection.execute(sql, arguments)
                     return await cursor.fetchall() if cursor.description else []
-            except TRANSACTION_CONFLICTS:
-                if attempt == CONFLICT_ATTEMPTS - 1:
-                    raise
+            except TRANSACTION_CONFLICTS as problem:
+                conflict = problem
                 await asyncio.sleep(random.uniform(0.005, 0.05) * 2**attempt)  # noqa: S311 - jitter, no secret
-            except (psycopg.OperationalError, PoolTimeout) as problem:
+            except PASSING as problem:
                 raise DatabaseUnreachable(f"PostgreSQL did not answer: {problem}") from problem
-        raise AssertionError("unreachable")
+            except SCHEMA_MISSING as problem:
+                raise SettingInvalid(
+                    f"the database's schema is not that of this release: {problem.diag.message_primary}",
+                    hint="tradeloop db migrate",
+                ) from problem
+        raise DatabaseUnreachable(f"PostgreSQL gave way to others {CONFLICT_ATTEMPTS} times: {conflict}") from conflict
 
     async def row(self, sql: LiteralString, arguments: Mapping[str, Any] | Sequence[Any] = ()) -> DictRow | None:
         """Run one statement and return its first row."""

@@ -14,6 +14,11 @@ from tradeloop.ports import Arrival, TopicPartition
 from tradeloop.store.database import Database
 from tradeloop.store.texts import header_json, storable
 
+MAX_CAUSE_CHARS: Final = 4000
+"""The cause travels as a header of the mirrored record: with the original bytes it must fit into one."""
+LATEST_MS: Final = 253_402_300_799_000
+"""The end of the year 9999, which is as far as Python tells the time."""
+
 ACCEPT: Final = """
 SELECT claimed_run, claimed_fence FROM accept_batch(
     %(group)s, %(owner)s, %(slots)s, %(dead_topic)s,
@@ -75,8 +80,13 @@ def _arrival_columns(arrivals: Sequence[Arrival]) -> dict[str, Any]:
         "lanes": [storable(a.received.header(LANE_HEADER)) for a in arrivals],
         "payloads": [a.received.value for a in arrivals],
         "headers": [header_json(a.received.headers) for a in arrivals],
-        "appended": [datetime.fromtimestamp(a.received.appended_at_ms / 1000, UTC) for a in arrivals],
+        "appended": [_moment(a.received.appended_at_ms) for a in arrivals],
     }
+
+
+def _moment(at_ms: int) -> datetime:
+    # The producer's clock wrote it: nothing that it says is a reason to refuse the event.
+    return datetime.fromtimestamp(min(max(at_ms, 0), LATEST_MS) / 1000, UTC)
 
 
 def _dead_columns(dead: Sequence[tuple[Received, DeadLetter]]) -> dict[str, Any]:
@@ -86,7 +96,7 @@ def _dead_columns(dead: Sequence[tuple[Received, DeadLetter]]) -> dict[str, Any]
         "d_parts": [received.partition for received, _ in dead],
         "d_offsets": [received.offset for received, _ in dead],
         "d_events": [letter.event_id for _, letter in dead],
-        "d_causes": [storable(letter.cause) for _, letter in dead],
+        "d_causes": [storable(letter.cause)[:MAX_CAUSE_CHARS] for _, letter in dead],
         "d_classes": [letter.error_class for _, letter in dead],
         "d_raws": [letter.raw for _, letter in dead],
     }

@@ -41,7 +41,8 @@ class PostgresRuns:
         """Make `owner` known, with a lease."""
         await self._database.rows(
             "INSERT INTO workers (worker_id, kind, host, pid, build, lease_until) "
-            "VALUES (%s, 'worker', %s, %s, %s, clock_timestamp() + make_interval(secs => %s))",
+            "VALUES (%s, 'worker', %s, %s, %s, clock_timestamp() + make_interval(secs => %s)) "
+            "ON CONFLICT DO NOTHING",  # the answer to the first try may have been lost
             (owner, socket.gethostname(), os.getpid(), build, lease_s),
         )
 
@@ -68,6 +69,16 @@ class PostgresRuns:
         if not desks or limit < 1:
             return []
         rows = await self._database.rows("SELECT * FROM claim_runs(%s, %s, %s)", (owner, list(desks), limit))
+        return [_claim(row) for row in rows]
+
+    async def owned(self, owner: UUID) -> list[Claim]:
+        """Every run that `owner` owns."""
+        rows = await self._database.rows(
+            "SELECT w.run_id, w.fence, w.desk, w.subject, i.event_type, w.event_id, w.generation, w.fails, "
+            "w.takeovers, i.payload, i.headers FROM work w JOIN inbox i ON i.run_id = w.run_id "
+            "WHERE w.owner = %s AND w.state = 'r' ORDER BY w.seq",
+            (owner,),
+        )
         return [_claim(row) for row in rows]
 
     async def retry(self, owner: UUID, claim: Claim, delay_s: float, error: str) -> bool:

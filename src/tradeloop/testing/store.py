@@ -132,6 +132,11 @@ class MemoryStore:
         ready = [work for work in heads.values() if work.state == "q" and work.claim.desk in desks]
         return [self._own(work, owner) for work in sorted(ready, key=lambda w: w.seq)[:limit]]
 
+    async def owned(self, owner: UUID) -> list[Claim]:
+        """Every run that `owner` owns."""
+        mine = [work for work in self._work.values() if (work.state, work.owner) == ("r", owner)]
+        return [self._view(work) for work in sorted(mine, key=lambda w: w.seq)]
+
     async def retry(self, owner: UUID, claim: Claim, delay_s: float, error: str) -> bool:
         """Let the run rest and come back."""
         work = self._owned(owner, claim)
@@ -257,6 +262,9 @@ class MemoryStore:
 
     def _own(self, work: _Work, owner: UUID) -> Claim:
         work.state, work.owner, work.fence = "r", owner, work.fence + 1
+        return self._view(work)
+
+    def _view(self, work: _Work) -> Claim:
         return replace(work.claim, fence=work.fence, fails=work.fails, takeovers=work.takeovers)
 
     def _owned(self, owner: UUID, claim: Claim) -> _Work | None:

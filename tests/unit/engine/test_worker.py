@@ -1,0 +1,281 @@
+"""An event's way through a worker, wholly in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from typing import Any
+from uuid import UUID
+
+import pytest
+from engine_in_memory import DECISIONS, EVENTS, House, accept, accept_and_note, event, until, workflow
+
+from tradeloop import Decision
+from tradeloop.domain.records import Received
+from tradeloop.domain.runs import RunState, decision_id_of
+from tradeloop.engine import worker as worker_module
+from tradeloop.errors import AirflowUnreachable
+from tradeloop.testing.log import topic_id_of
+
+
+async def test_an_event_becomes_a_decision_on_the_decisions_topic(house: House) -> None:
+    sent = event("SPX/2009-07", rows=22)
+    async with house.working(workflow()):
+        await house.send(sent)
+        await until(house.ended())
+    (decision,) = await house.decisions()
+    (record,) = house.announced()
+    decision_id = str(decision_id_of("tests", sent.event_id, 0))
+    assert (decision["event_id"], decision["event_type"]) == (decision_id, "decision.recorded")
+    assert (decision["causation_id"], decision["correlation_id"]) == (str(sent.event_id), str(sent.event_id))
+    assert decision["payload"]["data"]["decision"]["outcome"] == "ACCEPT"
+    assert (record.key, record.header("ce_id")) == (b"SPX/2009-07", decision_id)
+
+
+async def test_a_chain_keeps_the_correlation_of_its_first_event(house: House) -> None:
+    first = UUID(int=7)
+    async with house.working(workflow()):
+        await house.send(event().model_copy(update={"correlation_id": first}))
+        await until(house.ended())
+    assert (await house.decisions())[0]["correlation_id"] == str(first)
+
+
+async def test_the_action_of_a_decision_is_carried_out_and_told(house: House) -> None:
+    async with house.working(workflow(accept_and_note)):
+        await house.send(event())
+        await until(house.ended())
+    (decision,) = await house.decisions()
+    assert decision["payload"]["data"]["effect"]["state"] == "executed"
+    assert [str(key) for key in house.board.notes] == [decision["event_id"]]
+
+
+async def test_bytes_that_are_no_event_are_a_dead_letter_and_the_partition_goes_on(house: House) -> None:
+    async with house.working(workflow()):
+        await house.send_bytes(b"rubbish")
+        await house.send_bytes(b'{"event_id": 1e999}')
+        await house.send(event("s"))
+        await until(house.ended())
+    assert [(letter.error_class, letter.raw) for letter in house.store.dead] == [
+        ("EventNotJson", b"rubbish"),
+        ("EventNotJson", b'{"event_id": 1e999}'),
+    ]
+    place = (topic_id_of(EVENTS), house.log.records(EVENTS)[0].partition)
+    assert await house.store.positions("tests", [place]) == {place: 3}
+
+
+async def test_a_type_that_nobody_answers_is_recorded_and_not_run(house: House) -> None:
+    async with house.working(workflow()):
+        await house.send(event("other", "foreign.type"), event("mine"))
+        await until(house.ended())
+    assert len(house.store.unhandled) == 1
+    assert set(house.outcomes()) == {"mine"}
+
+
+def by_data(state: Any) -> dict[str, Any]:
+    if state["event"]["payload"]["data"].get("bad"):
+        raise ValueError("broken on purpose")
+    return accept(state)
+
+
+async def test_a_graph_that_raises_fails_alone_and_leaves_a_dead_letter(house: House) -> None:
+    async with house.working(workflow(by_data)):
+        await house.send(event("bad", bad=True), *(event(f"good{n}") for n in range(5)))
+        await until(house.ended(6))
+    failed = house.outcomes()["bad"]
+    assert (failed.state, failed.error) == (RunState.FAILED, "ValueError: broken on purpose")
+    assert [(letter.source, letter.error_class) for letter in house.store.dead] == [("run", "ValueError")]
+    assert len(await house.decisions()) == 5
+
+
+async def test_after_a_failed_run_the_next_of_its_subject_goes_on(house: House) -> None:
+    async with house.working(workflow(by_data)):
+        await house.send(event(bad=True), event())
+        await until(house.ended(2))
+    assert [outcome.state for outcome in house.store.finished.values()] == [RunState.FAILED, RunState.DONE]
+
+
+async def test_an_error_that_can_pass_rests_and_comes_back(house: House) -> None:
+    house.board.problems = [AirflowUnreachable("away"), AirflowUnreachable("still away")]
+    async with house.working(workflow(accept_and_note)):
+        await house.send(event())
+        await until(house.ended())
+    (outcome,) = house.store.finished.values()
+    assert (outcome.state, outcome.claim.fails, outcome.claim.fence) == (RunState.DONE, 2, 3)
+    assert len(house.board.notes) == 1
+
+
+async def test_an_error_that_never_passes_ends_in_a_dead_letter(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "MAX_FAILS", 3)
+    house.board.problems = [AirflowUnreachable("away")] * 99
+    async with house.working(workflow(accept_and_note)):
+        await house.send(event())
+        await until(house.ended())
+    assert house.board.calls == 3
+    assert [letter.error_class for letter in house.store.dead] == ["AirflowUnreachable"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ({}, "without `decision`"),
+        ({"decision": {"outcome": ""}}, "outcome"),
+        ({"decision": {"outcome": "A", "reasons": ["\x00"]}}, r"U+0000"),
+        ({"decision": {"outcome": "A", "findings": [{"x": float("nan")}]}}, "float"),
+        ({"decision": {"outcome": "A", "action": {"kind": "unknown", "target": "t"}}}, "no effect is called 'unknown'"),
+    ],
+)
+async def test_a_graph_without_a_decision_that_fits_fails(house: House, answer: dict[str, Any], message: str) -> None:
+    def decide(state: Any) -> dict[str, Any]:
+        return answer
+
+    async with house.working(workflow(decide)):
+        await house.send(event())
+        await until(house.ended())
+    outcome = house.outcomes()["s"]
+    assert (outcome.state, outcome.error_class) == (RunState.FAILED, "DecisionInvalid")
+    assert message in outcome.error
+    assert house.board.calls == 0
+
+
+async def test_a_decision_with_an_effect_too_large_to_announce_fails(house: House) -> None:
+    def decide(state: Any) -> dict[str, Any]:
+        return {"decision": Decision(outcome="A"), "effect": {"text": "x" * 1_000_000}}
+
+    async with house.working(workflow(decide)):
+        await house.send(event())
+        await until(house.ended())
+    assert "no topic takes them" in house.outcomes()["s"].error
+
+
+async def test_a_graph_that_never_returns_is_ended_and_stops_nobody(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "MAX_FAILS", 2)
+
+    async def maybe_hang(state: Any) -> dict[str, Any]:
+        if state["event"]["subject"] == "hanging":
+            await asyncio.Event().wait()
+        return accept(state)
+
+    async with house.working(workflow(maybe_hang, timeout_s=0.1)):
+        await house.send(event("hanging"), event("other"))
+        await until(house.ended(2))
+    outcomes = house.outcomes()
+    assert outcomes["other"].state is RunState.DONE
+    assert (outcomes["hanging"].error_class, outcomes["hanging"].error) == (
+        "RunTimedOut",
+        "the graph did not end within 0.1 s",
+    )
+
+
+async def test_a_time_out_of_the_graphs_own_is_not_taken_for_the_runs(house: House) -> None:
+    async def decide(state: Any) -> dict[str, Any]:
+        raise TimeoutError("the model did not answer")
+
+    async with house.working(workflow(decide)):
+        await house.send(event())
+        await until(house.ended())
+    assert house.outcomes()["s"].error == "TimeoutError: the model did not answer"
+
+
+async def test_a_graph_that_cancels_itself_fails_and_does_not_vanish(house: House) -> None:
+    async def decide(state: Any) -> dict[str, Any]:
+        raise asyncio.CancelledError
+
+    async with house.working(workflow(decide)):
+        await house.send(event())
+        await until(house.ended())
+    assert house.outcomes()["s"].state is RunState.FAILED
+
+
+async def test_events_of_a_subject_are_decided_in_order_and_never_two_at_a_time(house: House) -> None:
+    running: dict[str, int] = defaultdict(int)
+    seen: dict[str, list[int]] = defaultdict(list)
+
+    async def decide(state: Any) -> dict[str, Any]:
+        subject, number = state["event"]["subject"], state["event"]["payload"]["data"]["number"]
+        running[subject] += 1
+        assert running[subject] == 1
+        await asyncio.sleep(0.001 * (number % 3))
+        seen[subject].append(number)
+        running[subject] -= 1
+        return accept(state)
+
+    async with house.working(workflow(decide), concurrency=8):
+        await house.send(*(event(f"s{n % 3}", number=n) for n in range(30)))
+        await until(house.ended(30))
+    assert seen == {f"s{start}": list(range(start, 30, 3)) for start in range(3)}
+    by_subject = defaultdict(list)
+    for decision in await house.decisions():
+        by_subject[decision["subject"]].append(decision["causation_id"])
+    assert by_subject == {
+        subject: [o.claim.event_id.__str__() for o in house.store.finished.values() if o.claim.subject == subject]
+        for subject in seen
+    }
+
+
+async def test_an_event_that_comes_again_is_decided_once(house: House) -> None:
+    sent = event()
+    async with house.working(workflow(accept_and_note)):
+        await house.send(sent, sent)
+        await until(house.ended())
+        await house.send(sent, event("after"))
+        await until(house.ended(2))
+    assert len(house.store.finished) == 2
+    assert len(house.board.notes) == 2
+
+
+async def test_no_more_runs_are_in_hand_than_there_are_slots(house: House) -> None:
+    now, most = 0, 0
+
+    async def decide(state: Any) -> dict[str, Any]:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.001)
+        now -= 1
+        return accept(state)
+
+    async with house.working(workflow(decide), concurrency=3):
+        for start in range(0, 40, 4):
+            await house.send(*(event(f"s{n}") for n in range(start, start + 4)))
+            await asyncio.sleep(0)
+        await until(house.ended(40))
+    assert most == 3
+
+
+async def test_a_type_of_our_desk_without_a_workflow_here_is_left_to_another_worker(house: House) -> None:
+    other = workflow(event_type="prices.corrected")
+    async with house.working(workflow(), other, concurrency=1):
+        pass
+    async with house.working(other):  # knows both desks' names, and only one of the types
+        claims = await house.worker(workflow(), other)._accept([_received(event())], 0)
+        assert claims == []
+        await until(lambda: any(work.fails for work in house.store._work.values()))
+    async with house.working(workflow()):
+        await until(house.ended())
+    assert house.outcomes()["s"].state is RunState.DONE
+
+
+def _received(sent: Any) -> Received:
+    return Received(EVENTS, topic_id_of(EVENTS), 0, 0, b"s", sent.to_json().encode())
+
+
+async def test_a_source_that_broke_ends_the_worker_with_its_error(house: House) -> None:
+    class Broken:
+        async def batch(self) -> list[Received]:
+            raise RuntimeError("the poll thread ended")
+
+        def done(self, batch: Any) -> None:
+            """Never reached."""
+
+    with pytest.raises(RuntimeError, match="the poll thread ended"):
+        await house.worker(workflow(), source=Broken()).run(asyncio.Event())
+
+
+async def test_decisions_go_to_the_topic_that_the_options_name(house: House) -> None:
+    async with house.working(workflow()):
+        await house.send(event())
+        await until(house.ended())
+    await house.decisions()
+    assert {record.topic for record in house.announced()} == {DECISIONS}
