@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import Any, Final, Self  # Any: confluent_kafka is untyped
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from tradeloop.domain.records import Delivery
 from tradeloop.kafka.client import client_configuration
 from tradeloop.kafka.messages import CE_ID
 
 POLL_S: Final = 0.05
+LEADER_WITHIN_S: Final = 15.0
 
 
 class TopicReader:
@@ -45,12 +47,20 @@ class TopicReader:
 
     def _begin(self) -> None:
         partitions = self._consumer.list_topics(self._topic, timeout=10).topics[self._topic].partitions
-        ends = []
-        for partition in partitions:
-            _, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=10)
-            ends.append(TopicPartition(self._topic, partition, high))
-        self._consumer.assign(ends)
+        self._consumer.assign([TopicPartition(self._topic, number, self._end(number)) for number in partitions])
         self._thread.start()
+
+    def _end(self, partition: int) -> int:
+        """The partition's end; a topic that was made a moment ago has no leader yet."""
+        deadline = time.monotonic() + LEADER_WITHIN_S
+        while True:
+            try:
+                _, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), timeout=10)
+                return int(high)
+            except KafkaException:
+                if time.monotonic() > deadline:
+                    raise
+                self._stopped.wait(POLL_S)
 
     def _read(self) -> None:
         while not self._stopped.is_set():

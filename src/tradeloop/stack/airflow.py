@@ -106,6 +106,7 @@ def environment(context: Context, port: int) -> dict[str, str]:
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
         "LOGGING__BASE_LOG_FOLDER": str(folder / "logs"),
         "TRADELOOP__INSTANCE": settings.instance,
+        "TRADELOOP__ENVIRONMENT": settings.environment,
         "TRADELOOP__KAFKA_BOOTSTRAP": context.address("kafka_bootstrap"),
         "TRADELOOP__EVENTS_TOPIC": settings.events_topic,
         "TRADELOOP__WAKE_PORT": context.addresses.get("wake_port", "0"),

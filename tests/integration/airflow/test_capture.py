@@ -27,27 +27,8 @@ OURS_IN_A_TASK = [
     "tradeloop.airflow",
     "tradeloop.airflow.outlet",
     "tradeloop.airflow.plugin",
-    "tradeloop.airflow.provider",
 ]
 """The package's two `__init__` files, `event` and `emit`, and what Airflow itself loads by its entry points."""
-
-
-@pytest.fixture
-async def airflow(airflow_stack: Stack) -> AsyncIterator[AirflowClient]:
-    async with AirflowClient.from_settings(airflow_stack.settings) as client:
-        yield client
-
-
-@pytest.fixture
-async def inbox(airflow_stack: Stack) -> AsyncIterator[Database]:
-    """The database of the stack's relay and worker."""
-    async with Database(airflow_stack.settings.database_url, size=2) as database:
-        yield database
-
-
-@pytest.fixture
-def instance(airflow_stack: Stack) -> str:
-    return airflow_stack.settings.instance
 
 
 async def test_every_kind_of_task_announces_its_events(airflow: AirflowClient, inbox: Database, instance: str) -> None:
