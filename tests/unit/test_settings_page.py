@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tradeloop.airflow.plugin import get_provider_info
+from tradeloop.airflow import get_provider_info
 from tradeloop.settings import PREFIX, Settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()

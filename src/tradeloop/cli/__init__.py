@@ -58,7 +58,7 @@ def _globals(
     color: Annotated[str, typer.Option(help="auto, always or never (NO_COLOR and FORCE_COLOR count, too).")] = "auto",
     time: Annotated[str, typer.Option(help="Times in tables: local, utc or relative; JSON is always UTC.")] = "local",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress.")] = False,
-    version: Annotated[
+    version: Annotated[  # noqa: ARG001
         bool, typer.Option("--version", is_eager=True, callback=_version, help="Print it, end.")
     ] = False,
 ) -> None:
