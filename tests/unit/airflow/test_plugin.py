@@ -16,8 +16,8 @@ import jsonschema
 import pytest
 from outlets import attach, context_of
 
-from tradeloop.airflow import event
-from tradeloop.airflow.plugin import TradeloopPlugin, get_provider_info
+from tradeloop.airflow import event, get_provider_info
+from tradeloop.airflow.plugin import TradeloopPlugin
 from tradeloop.airflow.wake import listen
 
 HOOKS: Any = TradeloopPlugin.listeners[0]
