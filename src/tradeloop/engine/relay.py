@@ -18,6 +18,7 @@ OUTBOX_BATCH: Final = 500
 LANE_LEASE_S: Final = 10.0
 IDLE_POLL_S: Final = 0.25
 """Fallback when no wake-up comes (pgbouncer in transaction mode has no LISTEN)."""
+RETRY_S: Final = 1.0
 SWEEP_LANE: Final = 0
 """The holder of this lane sweeps: one at a time, by the same lease."""
 
@@ -98,7 +99,7 @@ class Relay:
                     continue
             except TradeloopError as problem:
                 log.warning("outbox_not_published", error=problem.message, retried=True)
-                await asyncio.sleep(1)
+                await asyncio.sleep(RETRY_S)
             await _wait(self.outbox_wake, IDLE_POLL_S)
 
     async def _publish_batch(self) -> bool:

@@ -19,14 +19,20 @@ MAX_CAUSE_CHARS: Final = 4000
 LATEST_MS: Final = 253_402_300_799_000
 """The end of the year 9999, which is as far as Python tells the time."""
 
+# One subject may come by two partitions (other writers partition otherwise, or by another key): without its lock two
+# intakes would both find nothing live, and two of its runs would run at a time. The slots wait for the locks.
 ACCEPT: Final = """
-SELECT claimed_run, claimed_fence FROM accept_batch(
-    %(group)s, %(owner)s, %(slots)s, %(dead_topic)s,
+WITH subjects AS MATERIALIZED (
+    SELECT count(pg_advisory_xact_lock(s.key)) AS locked
+    FROM (SELECT DISTINCT hashtextextended(concat_ws(E'\\x1f', u.desk, u.subject), 0) AS key
+          FROM unnest(%(desks)s::text[], %(subjects)s::text[]) u(desk, subject) WHERE u.desk <> '' ORDER BY 1) s)
+SELECT a.claimed_run, a.claimed_fence FROM subjects, LATERAL accept_batch(
+    %(group)s, %(owner)s, %(slots)s + 0 * subjects.locked::integer, %(dead_topic)s,
     %(topic_ids)s::uuid[], %(topics)s::text[], %(parts)s::integer[], %(offsets)s::bigint[], %(events)s::uuid[],
     %(runs)s::uuid[], %(types)s::text[], %(desks)s::text[], %(subjects)s::text[], %(lanes)s::text[],
     %(payloads)s::bytea[], %(headers)s::jsonb[], %(appended)s::timestamptz[],
     %(d_topic_ids)s::uuid[], %(d_topics)s::text[], %(d_parts)s::integer[], %(d_offsets)s::bigint[],
-    %(d_events)s::uuid[], %(d_causes)s::text[], %(d_classes)s::text[], %(d_raws)s::bytea[])
+    %(d_events)s::uuid[], %(d_causes)s::text[], %(d_classes)s::text[], %(d_raws)s::bytea[]) a
 """
 
 
