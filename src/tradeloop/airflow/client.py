@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self  # Any: JSON of Airflow's answers
@@ -29,6 +29,10 @@ PLUGIN: Final = "/tradeloop/"
 """Where Airflow mounts our own pages, beside its API."""
 REFRESH_AT: Final = 0.8
 """Share of a token's life after which a new one is fetched: never an expired one in a burst of calls."""
+AT_ONCE: Final = 4
+"""Requests at a time. Airflow's API server has 15 database connections, and one request can need two: 50 at once lock
+it up until their 30 s are over, and with it every task that wants to say that it has ended.
+"""
 PERMISSIONS: Final = {
     "read asset events": "/assets/events?limit=1",
     "read DAGs": "/dags?limit=1",
@@ -54,6 +58,7 @@ class AirflowClient:
         is_local = urlsplit(self._url).hostname in LOOPBACK
         self._http = httpx.AsyncClient(base_url=self._url, timeout=TIMEOUT_S, trust_env=not is_local)
         self._signing_in = asyncio.Lock()
+        self._slots = asyncio.Semaphore(AT_ONCE)
         self._token = ""
         self._refresh_at = 0.0
 
@@ -105,14 +110,14 @@ class AirflowClient:
         """
         body = {"dag_run_id": run_id, "logical_date": None, "conf": dict(conf)}
         try:
-            return _dag_run(await self._call("POST", f"/dags/{quote(dag_id, safe='')}/dagRuns", body=body))
+            return dag_run_view(await self._call("POST", f"/dags/{quote(dag_id, safe='')}/dagRuns", body=body))
         except NotFound as problem:
             raise DagUnavailable(f"DAG {dag_id}: {problem.message}", status=404) from problem
 
     async def dag_run(self, dag_id: str, run_id: str) -> DagRunView | None:
         """The run of that id, None when Airflow says there is none."""
         try:
-            return _dag_run(await self.get(f"/dags/{quote(dag_id, safe='')}/dagRuns/{quote(run_id, safe='')}"))
+            return dag_run_view(await self.get(f"/dags/{quote(dag_id, safe='')}/dagRuns/{quote(run_id, safe='')}"))
         except NotFound:
             return None
 
@@ -152,6 +157,26 @@ class AirflowClient:
             if not answer["dags"] or len(found) >= answer["total_entries"]:
                 return found
 
+    async def lines(self, path: str, timeout_s: float = TIMEOUT_S, **params: Any) -> AsyncIterator[str]:
+        """The lines of a log below /api/v2, one JSON each, as they come: logs may be larger than memory.
+
+        Raises:
+            NotFound: 404.
+            AirflowUnreachable, AirflowForbidden, AirflowRefused: see `ports.AirflowApi`.
+        """
+        headers = {"Authorization": f"Bearer {await self._bearer()}", "Accept": "application/x-ndjson"}
+        try:
+            async with self._http.stream(
+                "GET", f"/api/v2{path}", params=params, headers=headers, timeout=timeout_s
+            ) as response:
+                if response.status_code != httpx.codes.OK:
+                    await response.aread()
+                    _answer(response, self._url)
+                async for line in response.aiter_lines():
+                    yield line
+        except httpx.HTTPError as problem:
+            raise _unreachable(self._url, problem) from problem
+
     async def fast_lane(self) -> Mapping[str, Any]:
         """State and counters of the fast lane in the API server that answers.
 
@@ -173,11 +198,12 @@ class AirflowClient:
         return _answer(response, self._url)
 
     async def _ask(self, method: str, path: str, params: Mapping[str, Any] | None, body: Any = None) -> httpx.Response:
-        response = await self._send(method, path, params, body)
-        if response.status_code != httpx.codes.UNAUTHORIZED:
-            return response
-        self._token = ""
-        return await self._send(method, path, params, body)
+        async with self._slots:
+            response = await self._send(method, path, params, body)
+            if response.status_code != httpx.codes.UNAUTHORIZED:
+                return response
+            self._token = ""
+            return await self._send(method, path, params, body)
 
     async def _send(self, method: str, path: str, params: Mapping[str, Any] | None, body: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {await self._bearer()}"}
@@ -279,13 +305,22 @@ def _asset_event(row: Mapping[str, Any]) -> AssetEventRow:
     )
 
 
-def _dag_run(run: Mapping[str, Any]) -> DagRunView:
-    start, end = run.get("start_date"), run.get("end_date")
+def dag_run_view(run: Mapping[str, Any]) -> DagRunView:
+    """A DAG run of Airflow's answer."""
     return DagRunView(
         dag_id=run["dag_id"],
         run_id=run["dag_run_id"],
         state=run["state"],
         conf=run.get("conf") or {},
-        start_at=datetime.fromisoformat(start) if start else None,
-        end_at=datetime.fromisoformat(end) if end else None,
+        start_at=moment(run.get("start_date")),
+        end_at=moment(run.get("end_date")),
+        queued_at=moment(run.get("queued_at")),
+        run_after=moment(run.get("run_after")),
+        run_type=run.get("run_type") or "",
+        triggered_by=run.get("triggered_by") or "",
     )
+
+
+def moment(text: str | None) -> datetime | None:
+    """The time that Airflow spells, None for none."""
+    return datetime.fromisoformat(text) if text else None

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 from tradeloop.airflow.candidates import Candidate, candidates
 from tradeloop.airflow.client import AirflowClient
+from tradeloop.airflow.history import AssetHistory
 from tradeloop.ports import AssetEventRow
 from tradeloop.store.database import Database
 
@@ -49,7 +50,7 @@ async def start_dag(airflow: AirflowClient, dag_id: str) -> str:
     return run_id
 
 
-async def run_dag(airflow: AirflowClient, dag_id: str) -> str:
+async def run_dag(airflow: AirflowClient, dag_id: str, ends_as: str = "success") -> str:
     """Run the DAG to its end; the run's id."""
     run_id = await start_dag(airflow, dag_id)
 
@@ -57,7 +58,7 @@ async def run_dag(airflow: AirflowClient, dag_id: str) -> str:
         run = await airflow.dag_run(dag_id, run_id)
         return run.state if run and run.state in ("success", "failed") else None
 
-    assert await eventually(is_over, f"the end of {dag_id}") == "success"
+    assert await eventually(is_over, f"the end of {dag_id}") == ends_as
     return run_id
 
 
@@ -70,9 +71,8 @@ async def returned(airflow: AirflowClient, dag_id: str, run_id: str, task_id: st
 async def rows_of(airflow: AirflowClient, run_id: str) -> list[AssetEventRow]:
     """The run's asset events, as Airflow tells them."""
     now = datetime.now(UTC)
-    page = await airflow.asset_events(now - timedelta(minutes=10), now + timedelta(minutes=1), limit=100)
-    assert page.total == len(page.rows)
-    return [row for row in page.rows if row.source_run_id == run_id]
+    parts = AssetHistory(airflow).parts(now - timedelta(minutes=10), now + timedelta(minutes=1))
+    return [row async for _, rows in parts for row in rows if row.source_run_id == run_id]
 
 
 def told(rows: Sequence[AssetEventRow], instance: str) -> list[Candidate]:

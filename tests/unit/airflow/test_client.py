@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from airflow_server import Answer, server, token
 
-from tradeloop.airflow.client import AirflowClient
+from tradeloop.airflow.client import AT_ONCE, AirflowClient
 from tradeloop.errors import AirflowForbidden, AirflowRefused, AirflowUnreachable, DagUnavailable
 
 RUN = {"dag_id": "d", "dag_run_id": "r", "state": "queued", "conf": {"action_digest": "x"}}
@@ -35,6 +35,14 @@ async def test_one_token_serves_many_calls_at_once() -> None:
 
     assert asked.sign_ins() == 1
     assert len(asked.paths()) == 10
+
+
+async def test_many_calls_at_once_leave_the_api_server_free_for_its_tasks() -> None:
+    async with server(answering((200, RUN))) as asked, AirflowClient(asked.url, "u", "p") as client:
+        await asyncio.gather(*(client.dag_run("d", "r") for _ in range(50)))
+
+    assert len(asked.paths()) == 50
+    assert asked.connections <= AT_ONCE
 
 
 async def test_a_token_is_renewed_before_it_ends() -> None:
