@@ -31,17 +31,24 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """PostgreSQL and Kafka; the settings fields that name them."""
+def servers_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """PostgreSQL and Kafka as a stack, for tests that stop and continue them."""
     from tradeloop.stack import Stack
-    from tradeloop.stack.credentials import load_credentials
-    from tradeloop.stack.databases import url
 
     settings = Settings(home=tmp_path_factory.mktemp("servers"), postgres_port=0, kafka_port=0, _env_file=None)
     with Stack(settings, parts=["postgres", "kafka"]) as stack:
-        port = stack.part("postgres").port
-        administrator = url("postgres", load_credentials(stack.home).postgres_password, port, "postgres")
-        yield {**stack.addresses, "administrator_url": administrator}
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def servers(servers_stack: Stack) -> dict[str, str]:
+    """PostgreSQL and Kafka; the settings fields that name them."""
+    from tradeloop.stack.credentials import load_credentials
+    from tradeloop.stack.databases import url
+
+    port = servers_stack.part("postgres").port
+    administrator = url("postgres", load_credentials(servers_stack.home).postgres_password, port, "postgres")
+    return {**servers_stack.addresses, "administrator_url": administrator}
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,8 @@ class KafkaPublisher:
             enable_idempotence=True,
             acks="all",
             linger_ms=2,
+            # How long a topic may be missing before its records are refused: they hold up all others meanwhile.
+            topic_metadata_propagation_max_ms=3000,
             message_timeout_ms=0,
             message_max_bytes=1_048_588,
             error_cb=self._on_error,

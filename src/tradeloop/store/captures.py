@@ -9,6 +9,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
+from tradeloop.domain.lifecycle import LifecycleType
 from tradeloop.domain.records import DeadLetter
 from tradeloop.ports import Accepted
 from tradeloop.store.database import Database
@@ -52,6 +53,19 @@ class PostgresCaptures:
             ([event_id for event_id, _ in published], [Jsonb(dict(origin)) for _, origin in published]),
         )
 
+    async def bind(self, wanted: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
+        """Give each key its event id, unless it has one already; returns the id of each key."""
+        keys = sorted(wanted)
+        await self._database.rows(
+            "INSERT INTO captured (event_id, origin) SELECT * FROM unnest(%s::uuid[], %s::jsonb[]) "
+            "ON CONFLICT DO NOTHING",
+            (keys, [Jsonb({"event_id": str(wanted[key])}) for key in keys]),
+        )
+        rows = await self._database.rows(
+            "SELECT event_id AS key, origin->>'event_id' AS bound FROM captured WHERE event_id = ANY(%s)", (keys,)
+        )
+        return {row["key"]: UUID(row["bound"]) for row in rows}
+
     async def bury(self, letters: Sequence[DeadLetter]) -> None:
         """Write dead letters of the capture edge; the same letter twice is one row."""
         await self._database.rows(
@@ -93,11 +107,11 @@ class PostgresCaptureHistory:
         return [Accepted(row["event_id"], row["lane"], row["received_at"], row["runs"]) for row in rows]
 
     async def captured_between(self, since: datetime, until: datetime) -> list[Accepted]:
-        """Events that a capture lane brought and the inbox received in this time."""
+        """Events of assets that a capture lane brought and the inbox received in this time; no lifecycle events."""
         rows = await self._database.rows(
             "SELECT event_id, lane, received_at FROM inbox WHERE lane IN ('fast', 'sweep') "
-            "AND received_at >= %s AND received_at < %s",
-            (since, until),
+            "AND received_at >= %s AND received_at < %s AND event_type <> ALL(%s)",
+            (since, until, [kind.value for kind in LifecycleType]),
         )
         return [Accepted(row["event_id"], row["lane"], row["received_at"], 1) for row in rows]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
@@ -16,6 +17,7 @@ from tradeloop.store.database import OPTIONS, SCHEMA
 
 LOCK: Final = 0x74726164656C6F70
 """Two processes that migrate at once wait for each other by this advisory lock ("tradelop")."""
+LOCK_POLL_S: Final = 0.1
 OLDEST_SERVER: Final = 150_000
 """PostgreSQL 15: UNIQUE NULLS NOT DISTINCT does not exist before."""
 
@@ -48,7 +50,7 @@ def migrate(database_url: str) -> list[str]:
 
     Raises:
         DatabaseUnreachable: no answer.
-        SettingInvalid: the server is too old, or an applied file was changed afterwards.
+        SettingInvalid: the server is too old, the schema too new, or an applied file was changed afterwards.
     """
     try:
         with psycopg.connect(database_url, autocommit=True, options=OPTIONS, row_factory=dict_row) as connection:
@@ -60,9 +62,14 @@ def migrate(database_url: str) -> list[str]:
 def _migrate(connection: psycopg.Connection[DictRow]) -> list[str]:
     if connection.info.server_version < OLDEST_SERVER:
         raise SettingInvalid(
-            f"PostgreSQL {connection.info.server_version // 10_000} is too old; 15 or newer is expected"
+            f"PostgreSQL {connection.info.server_version // 10_000} is too old; "
+            f"{OLDEST_SERVER // 10_000} or newer is expected"
         )
-    connection.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+    connection.execute("SET statement_timeout = 0")  # an index on a large table takes what it takes
+    # Not pg_advisory_lock: whoever waits in it holds a snapshot, for whose end LangGraph's CREATE INDEX CONCURRENTLY
+    # in the other process waits in turn, and PostgreSQL ends one of the two as a deadlock.
+    while connection.execute("SELECT pg_try_advisory_lock(%s) AS held", (LOCK,)).fetchone() != {"held": True}:
+        time.sleep(LOCK_POLL_S)
     try:
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}".encode())
         connection.execute(
@@ -71,6 +78,12 @@ def _migrate(connection: psycopg.Connection[DictRow]) -> list[str]:
         )
         rows = connection.execute("SELECT version, digest FROM schema_migrations").fetchall()
         applied = {row["version"]: row["digest"] for row in rows}
+        newest = max((migration.version for migration in migrations()), default=0)
+        if ahead := [version for version in applied if version > newest]:
+            raise SettingInvalid(
+                f"the schema is of a newer release: it has migration {max(ahead)}, this release has {newest}",
+                hint="run the release that migrated it, or a newer one",
+            )
         names = []
         for migration in migrations():
             if migration.version in applied:
