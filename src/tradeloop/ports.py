@@ -176,6 +176,13 @@ class Captures(Protocol):
         """Keep the ids that the sweep has published (72 h), with where they came from."""
         ...
 
+    async def bind(self, wanted: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
+        """Give each key its event id, unless it has one already: the first one stays. Returns the id of each key.
+
+        Written before anything is published, so that what has two possible ids never gets both.
+        """
+        ...
+
     async def bury(self, letters: Sequence[DeadLetter]) -> None:
         """Write dead letters of the capture edge; the same letter twice is one row."""
         ...
@@ -200,7 +207,7 @@ class CaptureHistory(Protocol):
         ...
 
     async def captured_between(self, since: datetime, until: datetime) -> list[Accepted]:
-        """Events that a capture lane brought and the inbox received in this time."""
+        """Events of assets that a capture lane brought and the inbox received in this time; no lifecycle events."""
         ...
 
     async def dropped_doubles(self, since: datetime, until: datetime) -> int:
@@ -244,6 +251,80 @@ class DagRunView:
     conf: Mapping[str, object]
     start_at: datetime | None = None
     end_at: datetime | None = None
+    """New at each end."""
+    queued_at: datetime | None = None
+    """New at each clear."""
+    run_after: datetime | None = None
+    run_type: str = ""
+    triggered_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAttempt:
+    """One attempt at a task of a run, as Airflow tells it."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    try_number: int
+    """0 until the task was first scheduled: no identity of an attempt that was skipped or cleared."""
+    state: str
+    id: UUID | None = None
+    """The task instance's: new at each retry and each clear. None when only the history tells of the attempt."""
+    max_tries: int = 0
+    operator: str = ""
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventLogRow:
+    """One row of Airflow's event log (its audit log); fields that a row does not have are empty."""
+
+    id: int
+    at: datetime
+    event: str
+    dag_id: str = ""
+    run_id: str = ""
+    task_id: str = ""
+    map_index: int = -1
+    try_number: int | None = None
+    extra: str = ""
+
+
+class RunHistory(Protocol):
+    """What Airflow's public REST API tells of runs and tasks; raises as AirflowApi does."""
+
+    async def dag_runs(
+        self, since: datetime, until: datetime, *, run_after: datetime | None = None
+    ) -> list[DagRunView]:
+        """Runs whose row changed with since <= time < until, in that order; `run_after` bounds their own time below.
+
+        Only the last change of a row counts, and Airflow does not tell when it was.
+        """
+        ...
+
+    async def dag_run(self, dag_id: str, run_id: str) -> DagRunView | None:
+        """The run of that id, None when Airflow says there is none."""
+        ...
+
+    async def event_log(self, since: datetime, until: datetime, events: Sequence[str]) -> list[EventLogRow]:
+        """Rows of these events with since <= time < until, by time."""
+        ...
+
+    async def task_instances(self, dag_id: str, run_id: str, *, since: datetime) -> list[TaskAttempt]:
+        """The present attempt at each task of the run that changed since then; empty when the run is gone."""
+        ...
+
+    async def tries(self, dag_id: str, run_id: str, task_id: str, map_index: int) -> list[TaskAttempt]:
+        """All attempts at the task, without ids; one that is retried is told as failed."""
+        ...
+
+    async def attempt_error(self, attempt: TaskAttempt) -> str:
+        """What the attempt's log says of its failure, secrets masked by Airflow; empty when it cannot be read."""
+        ...
 
 
 class AirflowApi(Protocol):

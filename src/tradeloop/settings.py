@@ -11,6 +11,7 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from tradeloop.domain.lifecycle import LifecycleType
 from tradeloop.errors import SettingInvalid
 
 PREFIX = "TRADELOOP_"
@@ -65,8 +66,12 @@ class Settings(BaseSettings):
     """How far back each window reaches: longer than any transaction of Airflow stays open after its time stamp."""
     sweep_grace_s: float = Field(default=1.0, ge=0, le=60)
     """Rows younger than this are left to the fast lane, so that it does not happen twice."""
+    lifecycle_types: Annotated[list[LifecycleType], NoDecode] = Field(default_factory=lambda: list(LifecycleType))
+    """Which lifecycle events the sweep publishes, separated by commas; empty: none."""
+    lifecycle_dags: Annotated[list[str], NoDecode] = Field(default_factory=lambda: ["*"])
+    """Of which DAGs: glob patterns, separated by commas."""
 
-    @field_validator("workflows", mode="before")
+    @field_validator("workflows", "lifecycle_types", "lifecycle_dags", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Final, Self  # Any: JSON of Airflow's answers
@@ -157,7 +157,7 @@ class AirflowClient:
             if not answer["dags"] or len(found) >= answer["total_entries"]:
                 return found
 
-    async def lines(self, path: str, timeout_s: float = TIMEOUT_S, **params: Any) -> AsyncIterator[str]:
+    async def lines(self, path: str, timeout_s: float = TIMEOUT_S, **params: Any) -> AsyncGenerator[str]:
         """The lines of a log below /api/v2, one JSON each, as they come: logs may be larger than memory.
 
         Raises:

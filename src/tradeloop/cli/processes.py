@@ -104,9 +104,12 @@ async def _relay(settings: Settings, stop: asyncio.Event) -> None:
     from contextlib import AsyncExitStack
 
     from tradeloop.airflow.client import AirflowClient
+    from tradeloop.airflow.lifecycle import Lifecycle
+    from tradeloop.airflow.run_history import AirflowRunHistory
     from tradeloop.airflow.sweep import Sweep
+    from tradeloop.airflow.sweeps import Sweeps
     from tradeloop.airflow.wake import listen
-    from tradeloop.engine.relay import Relay
+    from tradeloop.engine.relay import Relay, Sweeping
     from tradeloop.kafka.producer import KafkaPublisher
     from tradeloop.store.captures import PostgresCaptures
     from tradeloop.store.database import Database
@@ -117,10 +120,13 @@ async def _relay(settings: Settings, stop: asyncio.Event) -> None:
         database = await stack.enter_async_context(Database(settings.database_url))
         publisher = KafkaPublisher(settings.kafka_bootstrap)
         stack.callback(publisher.close)
-        sweep = None
+        sweep: Sweeping | None = None
         if settings.sweep and settings.airflow_url:
             airflow = await stack.enter_async_context(AirflowClient.from_settings(settings))
-            sweep = Sweep(airflow, publisher, PostgresCaptures(database), settings)
+            captures = PostgresCaptures(database)
+            sweep = Sweep(airflow, publisher, captures, settings)
+            if settings.lifecycle_types:
+                sweep = Sweeps(sweep, Lifecycle(AirflowRunHistory(airflow), publisher, captures, settings))
         relay = Relay(PostgresOutbox(database), publisher, sweep=sweep, sweep_interval_s=settings.sweep_interval_s)
         await stack.enter_async_context(OutboxNotices(settings.database_url, relay.outbox_wake))
         if settings.wake_port:

@@ -50,6 +50,7 @@ class MemoryStore:
     _lanes: tuple[UUID | None, float] = (None, 0.0)
     _cursors: dict[str, datetime] = field(default_factory=dict)
     _captured: set[UUID] = field(default_factory=set)
+    _bound: dict[UUID, UUID] = field(default_factory=dict)
     _numbers: int = 0
 
     async def positions(self, group: str, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
@@ -237,6 +238,10 @@ class MemoryStore:
     async def remember(self, published: Sequence[tuple[UUID, Mapping[str, JsonValue]]]) -> None:
         """Keep the ids that the sweep has published."""
         self._captured |= {event_id for event_id, _ in published}
+
+    async def bind(self, wanted: Mapping[UUID, UUID]) -> Mapping[UUID, UUID]:
+        """Give each key its event id, unless it has one already."""
+        return {key: self._bound.setdefault(key, event_id) for key, event_id in wanted.items()}
 
     async def bury(self, letters: Sequence[DeadLetter]) -> None:
         """Write dead letters of the capture edge."""
