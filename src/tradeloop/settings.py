@@ -55,6 +55,8 @@ class Settings(BaseSettings):
     """Runs that one worker has in hand at a time."""
     lease_s: float = Field(default=15.0, ge=3, le=3600)
     """How long a silent worker keeps its runs; smaller finds a dead one sooner, but a busy one may lose its own."""
+    drain_s: float = Field(default=20.0, ge=0, le=3600)
+    """How long a stopped worker lets its runs go on; with some 15 s more it must fit into the platform's patience."""
     reference_root: Path = Path(".tradeloop/batches")
     """The only folder from which a batch by reference is read."""
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
 if TYPE_CHECKING:
     from tradeloop.settings import Settings
+
+
+LEAVE_AFTER_S: Final = 5.0
+"""After the drain: connections close within this, and longer only keeps a supervisor waiting."""
 
 
 def register(app: typer.Typer) -> None:
@@ -47,8 +52,26 @@ def _serve(settings: Settings, serve: Callable[[asyncio.Event], Awaitable[None]]
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await serve(stop)
+        _leave_threads_behind()
 
     asyncio.run(until_signal())
+
+
+def _leave_threads_behind() -> None:
+    """End the process soon even when a node's thread never returns: Python itself would wait for it for ever."""
+    import os
+    import threading
+
+    import structlog
+
+    def leave() -> None:
+        structlog.get_logger().warning("threads_left_behind", threads=[t.name for t in threading.enumerate()])
+        sys.stderr.flush()
+        os._exit(0)
+
+    timer = threading.Timer(LEAVE_AFTER_S, leave)
+    timer.daemon = True
+    timer.start()
 
 
 async def _worker(settings: Settings, stop: asyncio.Event) -> None:
@@ -85,6 +108,7 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
             decisions_topic=settings.decisions_topic,
             concurrency=settings.concurrency,
             lease_s=settings.lease_s,
+            drain_s=settings.drain_s,
         )
         source = KafkaSource(
             settings.kafka_bootstrap,
