@@ -31,9 +31,16 @@ OURS_IN_A_TASK = [
 """The package's two `__init__` files, `event` and `emit`, and what Airflow itself loads by its entry points."""
 
 
-async def test_every_kind_of_task_announces_its_events(airflow: AirflowClient, inbox: Database, instance: str) -> None:
-    run_id = await run_dag(airflow, "edge_events")
+@pytest.fixture(scope="module")
+async def run_id(airflow_stack: Stack) -> str:
+    """A run of the DAG that announces in every way."""
+    async with AirflowClient.from_settings(airflow_stack.settings) as client:
+        return await run_dag(client, "edge_events")
 
+
+async def test_every_kind_of_task_announces_its_events(
+    airflow: AirflowClient, inbox: Database, instance: str, run_id: str
+) -> None:
     rows = await rows_of(airflow, run_id)
     found = await arrived(inbox, told(rows, instance))
 
@@ -53,9 +60,9 @@ async def test_every_kind_of_task_announces_its_events(airflow: AirflowClient, i
     }
 
 
-async def test_the_bytes_that_the_task_wrote_arrive(airflow: AirflowClient, inbox: Database, instance: str) -> None:
-    run_id = await run_dag(airflow, "edge_events")
-
+async def test_the_bytes_that_the_task_wrote_arrive(
+    airflow: AirflowClient, inbox: Database, instance: str, run_id: str
+) -> None:
     found = await arrived(inbox, told(await rows_of(airflow, run_id), instance))
 
     bodies = {event.event_type: WorkflowEvent.from_json(event.body) for event in found}
@@ -72,10 +79,8 @@ async def test_the_bytes_that_the_task_wrote_arrive(airflow: AirflowClient, inbo
 
 
 async def test_an_outlet_without_a_word_comes_by_the_sweep_alone(
-    airflow: AirflowClient, inbox: Database, instance: str
+    airflow: AirflowClient, inbox: Database, instance: str, run_id: str
 ) -> None:
-    run_id = await run_dag(airflow, "edge_events")
-
     found = await arrived(inbox, told(await rows_of(airflow, run_id), instance))
 
     assert {event.lane for event in found if event.event_type == "edge.silent"} == {"sweep"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,46 +123,42 @@ async def test_marking_a_task_as_success_announces_nothing(airflow: AirflowClien
     assert await rows_of(airflow, run_id) == []
 
 
-@pytest.fixture
-async def stopped_broker(airflow_stack: Stack) -> AsyncIterator[None]:
-    airflow_stack.signal("kafka", signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        airflow_stack.signal("kafka", signal.SIGCONT)
+@pytest.fixture(scope="module")
+async def killed(airflow_stack: Stack) -> AsyncIterator[str]:
+    """A run whose events were on no log when the API server was killed; it is back, and its fast lane is off."""
+    async with AirflowClient.from_settings(airflow_stack.settings) as client:
+        airflow_stack.signal("kafka", signal.SIGSTOP)
+        try:
+            run_id = await run_dag(client, "edge_events")
+            airflow_stack.signal("api-server", signal.SIGKILL)
+        finally:
+            airflow_stack.signal("kafka", signal.SIGCONT)
+    await asyncio.to_thread(airflow_stack.restart, "api-server", environment={ENABLED: "false"})
+    yield run_id
+    await asyncio.to_thread(airflow_stack.restart, "api-server", environment={ENABLED: "true"})
 
 
 async def test_an_api_server_that_is_killed_with_the_broker_stopped_loses_nothing(
-    airflow_stack: Stack, airflow: AirflowClient, inbox: Database, instance: str, stopped_broker: None
+    airflow: AirflowClient, inbox: Database, instance: str, killed: str
 ) -> None:
-    run_id = await run_dag(airflow, "edge_events")
+    events = told(await rows_of(airflow, killed), instance)
 
-    airflow_stack.signal("api-server", signal.SIGKILL)
-    airflow_stack.signal("kafka", signal.SIGCONT)
-    await asyncio.to_thread(airflow_stack.restart, "api-server")
-
-    events = told(await rows_of(airflow, run_id), instance)
     found = await arrived(inbox, events)
+
     assert len(events) == 10
     # At most five requests were on their way: the stopped broker reads those later, the others died with the process.
     fast_ones = {event.event_id for event in events if event.has_fast_lane}
     assert "sweep" in {event.lane for event in found if event.event_id in fast_ones}
 
 
-@pytest.fixture
-def switched_off(airflow_stack: Stack) -> Iterator[None]:
-    airflow_stack.restart("api-server", environment={ENABLED: "false"})
-    yield
-    airflow_stack.restart("api-server", environment={ENABLED: "true"})
-
-
 async def test_with_the_fast_lane_off_the_sweep_brings_everything(
-    airflow: AirflowClient, inbox: Database, instance: str, switched_off: None
+    airflow: AirflowClient, inbox: Database, instance: str, killed: str
 ) -> None:
     run_id = await run_dag(airflow, "edge_events")
 
     found = await arrived(inbox, told(await rows_of(airflow, run_id), instance))
 
+    assert run_id != killed
     assert {event.lane for event in found} == {"sweep"}
 
 
