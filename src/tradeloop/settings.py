@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -111,10 +112,11 @@ def load_settings() -> Settings:
 
 
 def _origin(name: str) -> str:
-    if name in os.environ:
+    if name in {key.upper() for key in os.environ}:
         return "read from: the environment"
     if name in {key.upper() for key in dotenv_values(".env")}:
         lines = Path(".env").read_text().splitlines()
-        number = next((n for n, line in enumerate(lines, 1) if line.strip().upper().startswith(name)), 0)
-        return f"read from: .env line {number}"
+        given = re.compile(rf"\s*(export\s+)?{name}\s*=", re.IGNORECASE)
+        numbers = [number for number, line in enumerate(lines, 1) if given.match(line)]
+        return f"read from: .env line {numbers[-1]}" if numbers else "read from: .env"
     return ""

@@ -81,6 +81,11 @@ def note(words: str) -> None:
         typer.echo(words, err=True)
 
 
+def printable(text: str) -> str:
+    """The text with everything that a terminal would obey spelled out: it may come from outside."""
+    return "".join(c if c.isprintable() else f"⟨U+{ord(c):04X}⟩" for c in text)
+
+
 def moment(at: datetime | None) -> str:
     """A time as `--time` wants it: local with zone, utc, or relative."""
     if at is None:
@@ -117,8 +122,7 @@ def _cell(value: Any) -> str:
         return "—"
     if isinstance(value, datetime):
         return moment(value)
-    text = str(value)
-    return "".join(c if c.isprintable() else f"⟨U+{ord(c):04X}⟩" for c in text)
+    return printable(str(value))
 
 
 def _width() -> int:

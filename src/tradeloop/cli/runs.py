@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any  # Any: JSON for stdout
 
 import typer
 
-from tradeloop.cli.output import JsonFlag, moment, print_json, print_rows
+from tradeloop.cli.output import JsonFlag, moment, print_json, print_rows, printable
 
 if TYPE_CHECKING:
     from tradeloop.domain.runs import RunView
@@ -96,7 +96,7 @@ def show(
     lines.append(f"  effect    {_effect_words(view)}")
     if view.error:
         lines.append(f"  error     {view.error}")
-    typer.echo("\n".join(lines))
+    typer.echo("\n".join(printable(line) for line in lines))
 
 
 def watch(

@@ -61,7 +61,7 @@ class Database:
             min_size=1,
             max_size=size,
             open=False,
-            timeout=10,
+            timeout=5,
             reconnect_timeout=5,
             check=AsyncConnectionPool.check_connection,
         )
