@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tradeloop.cli.output import JsonFlag
+from tradeloop.cli.output import JsonFlag, note, utc
 from tradeloop.cli.runs import period
 
 if TYPE_CHECKING:
@@ -29,9 +29,15 @@ def register(app: typer.Typer) -> None:
 
 
 def capture(
-    since: Annotated[str, typer.Option(help="How far back: 30m, 4h, 7d.")] = "1d", as_json: JsonFlag = False
+    since: Annotated[str, typer.Option(help="How far back: 30m, 4h, 7d.")] = "1d",
+    accept_gap: Annotated[
+        bool, typer.Option("--accept-gap", help="Let a sweep go on that stopped because rows were deleted unread.")
+    ] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Compare Airflow's history with the inbox: missing, doubled, phantom and late events, and their lanes."""
+    if accept_gap:
+        _tell_gap(asyncio.run(_accept_gap()))
     report = asyncio.run(_capture(since))
     if as_json:
         typer.echo(json.dumps(report.as_json()))
@@ -53,6 +59,31 @@ def words(report: CaptureReport) -> str:
         f"late {report.late} (worst {report.worst_delay_s:.1f} s)   "
         f"pending {report.pending}   dead letters {report.dead_lettered + report.unreadable_rows}"
     )
+
+
+def _tell_gap(gap: tuple[datetime, datetime] | None) -> None:
+    if gap is None:
+        note("There is no gap: the sweep can go on by itself.")
+    else:
+        note(f"accepted: events between {utc(gap[0])} and {utc(gap[1])} were deleted in Airflow before they were read")
+
+
+async def _accept_gap() -> tuple[datetime, datetime] | None:
+    import structlog
+
+    from tradeloop.airflow.client import AirflowClient
+    from tradeloop.airflow.sweep import accept_gap
+    from tradeloop.cli.context import stack_settings
+    from tradeloop.store.captures import PostgresCaptures
+    from tradeloop.store.database import Database
+
+    settings = stack_settings()
+    settings.require("database_url", "airflow_url")
+    async with Database(settings.database_url, size=1) as database, AirflowClient.from_settings(settings) as airflow:
+        gap = await accept_gap(airflow, PostgresCaptures(database), datetime.now(UTC))
+    if gap:
+        structlog.get_logger().warning("capture_gap_accepted", since=utc(gap[0]), until=utc(gap[1]))
+    return gap
 
 
 async def _capture(since: str) -> CaptureReport:
