@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import random
-import signal
-import socket
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
-
-import httpx
-import psutil
 
 from tradeloop.bench.figures import Figure, medians_differ, spread
 from tradeloop.bench.hook import PARTS
 from tradeloop.bench.report import Leg
-from tradeloop.bench.stage import Stage, say, wait_for
+from tradeloop.bench.servers import api_server
+from tradeloop.bench.stage import Stage, say
 from tradeloop.bench.tasks import TaskEnds
-from tradeloop.stack.ports import LOOPBACK
-from tradeloop.stack.processes import end_group, spawn, wait_until_ended
 
 WARM_UP: Final = 20
 """Calls to each server that are not counted: the first ones compile queries and fill pools."""
@@ -44,7 +36,7 @@ def measure(home: Path, *, pairs: int) -> Leg:
         after.callback(ends.close)
         times: dict[str, dict[bool, list[float]]] = {"up": {True: [], False: []}, "stopped": {True: [], False: []}}
         for number in range(ROUNDS):
-            with _server(stage, on=True) as on, _server(stage, on=False) as off:
+            with api_server(stage, on=True) as on, api_server(stage, on=False) as off:
                 servers = {True: on, False: off}
                 _call(ends, servers, WARM_UP)
                 for broker, found in times.items():
@@ -69,41 +61,3 @@ def _call(ends: TaskEnds, servers: dict[bool, str], pairs: int) -> dict[bool, li
         for kind in random.sample([True, False], 2):
             walls[kind].append(ends.end(next(tasks), servers[kind]))
     return walls
-
-
-@contextmanager
-def _server(stage: Stage, *, on: bool) -> Iterator[str]:
-    """One more API server of this Airflow; its address."""
-    port = _free_port()
-    url = f"http://{LOOPBACK}:{port}"
-    process = psutil.Process(stage.stack.part("api-server").pid)
-    variables = {
-        **process.environ(),
-        "AIRFLOW__API__PORT": str(port),
-        "AIRFLOW__API__BASE_URL": url,
-        "AIRFLOW__TRADELOOP__ENABLED": str(on),
-    }
-    name = "api-server-on" if on else "api-server-off"
-    home = stage.stack.home
-    argv = [sys.executable, "-m", "airflow", "api-server"]
-    child = spawn(argv, variables, home.log(name), home.root)
-    try:
-        wait_for(lambda: True if _answers(url) else None, 90, f"the start of {name}")
-        yield url
-    finally:
-        child.signal(signal.SIGTERM)
-        wait_until_ended([child], 8)
-        end_group(child, home.root)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/api/v2/monitor/health", timeout=5, trust_env=False).status_code == httpx.codes.OK
-    except httpx.HTTPError:
-        return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])

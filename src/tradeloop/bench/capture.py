@@ -24,7 +24,6 @@ class Size:
     hook_starts: int
     call_pairs: int
     run_repeats: int
-    run_rounds: int
     peer_stopped: int
     latency_events: int
 
@@ -33,8 +32,7 @@ FULL: Final = Size(
     hook_calls=300,
     hook_starts=3,
     call_pairs=200,
-    run_repeats=5,
-    run_rounds=2,
+    run_repeats=20,
     peer_stopped=3,
     latency_events=40,
 )
@@ -43,7 +41,6 @@ QUICK: Final = Size(
     hook_starts=1,
     call_pairs=30,
     run_repeats=2,
-    run_rounds=1,
     peer_stopped=1,
     latency_events=4,
 )
@@ -51,9 +48,7 @@ QUICK: Final = Size(
 LEGS: Final[dict[str, Callable[[Path, Size], Leg]]] = {
     "hook": lambda home, size: hook.measure(home, calls=size.hook_calls, starts=size.hook_starts),
     "call": lambda home, size: call.measure(home, pairs=size.call_pairs),
-    "runs": lambda home, size: runs.measure(
-        home, repeats=size.run_repeats, rounds=size.run_rounds, peer_stopped=size.peer_stopped
-    ),
+    "runs": lambda home, size: runs.measure(home, repeats=size.run_repeats, peer_repeats=size.peer_stopped),
     "missing": lambda home, _: missing.measure(home),
     "latency": lambda home, size: latency.measure(home, events=size.latency_events),
 }
