@@ -14,8 +14,10 @@ from tradeloop import Decision
 from tradeloop.domain.records import Received
 from tradeloop.domain.runs import RunState, decision_id_of
 from tradeloop.engine import worker as worker_module
+from tradeloop.engine.runner import Runner
 from tradeloop.errors import AirflowUnreachable
 from tradeloop.testing.log import topic_id_of
+from tradeloop.testing.store import MemoryStore
 
 
 async def test_an_event_becomes_a_decision_on_the_decisions_topic(house: House) -> None:
@@ -185,7 +187,20 @@ async def test_a_graph_that_cancels_itself_fails_and_does_not_vanish(house: Hous
     async with house.working(workflow(decide)):
         await house.send(event())
         await until(house.ended())
-    assert house.outcomes()["s"].state is RunState.FAILED
+    assert house.outcomes()["s"].error_class == "NodeCancelledError"
+
+
+async def test_a_run_that_is_cancelled_by_none_of_us_fails_and_does_not_vanish(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cancelled(*_: Any) -> Any:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(Runner, "run", cancelled)
+    async with house.working(workflow()):
+        await house.send(event())
+        await until(house.ended())
+    assert house.outcomes()["s"].error_class == "RunBroken"
 
 
 async def test_events_of_a_subject_are_decided_in_order_and_never_two_at_a_time(house: House) -> None:
@@ -225,7 +240,20 @@ async def test_an_event_that_comes_again_is_decided_once(house: House) -> None:
     assert len(house.board.notes) == 2
 
 
+class Slow(MemoryStore):
+    """A store whose answers take a moment, so that an intake and a claim are under way at once."""
+
+    async def accept(self, *arguments: Any) -> Any:
+        await asyncio.sleep(0.002)
+        return await super().accept(*arguments)
+
+    async def claim(self, *arguments: Any) -> Any:
+        await asyncio.sleep(0.002)
+        return await super().claim(*arguments)
+
+
 async def test_no_more_runs_are_in_hand_than_there_are_slots(house: House) -> None:
+    house.store = Slow()
     now, most = 0, 0
 
     async def decide(state: Any) -> dict[str, Any]:
@@ -237,9 +265,10 @@ async def test_no_more_runs_are_in_hand_than_there_are_slots(house: House) -> No
         return accept(state)
 
     async with house.working(workflow(decide), concurrency=3):
-        for start in range(0, 40, 4):
-            await house.send(*(event(f"s{n}") for n in range(start, start + 4)))
-            await asyncio.sleep(0)
+        await house.send(*(event(f"s{n}") for n in range(10)))
+        for n in range(10, 40):  # slots get free for the backlog and for what comes in at the same time
+            await house.send(event(f"s{n}"))
+            await asyncio.sleep(0.001)
         await until(house.ended(40))
     assert most == 3
 
