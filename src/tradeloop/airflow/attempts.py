@@ -26,13 +26,13 @@ HINTS: Final = (
     "skip task",
 )
 """Rows after which the run's tasks are looked at. What people do is logged, and committed, before it is done."""
+NOTES: Final = ("state mismatch", "heartbeat timeout", "stuck in queued tries exceeded", "fail task")
+"""Rows that say why the scheduler ended an attempt."""
 EVENTS: Final = (*EXACT, *HINTS)
 SLACK: Final = timedelta(minutes=1)
 """Stamps of one transaction differ by the time between its statements."""
 MOST_CLEARED: Final = 100
 """Tasks whose earlier attempts are read after a clear: one request each."""
-
-Place = tuple[str, int]
 
 
 class Attempts:
@@ -68,7 +68,8 @@ class Attempts:
                     found += await self._overwritten(run, row)
         if any(row.event in CLEARING for row in rows):
             found += await self._cleared(run, live, since)
-        return found
+        notes = {(row.task_id, row.map_index, row.try_number): row.extra for row in rows if row.event in NOTES}
+        return [replace(known, note=notes.get(_place(known.attempt), "")) for known in found]
 
     def announce(self, attempt: TaskAttempt, run: DagRunView, at: datetime | None = None) -> list[Transition]:
         """What the attempt's present state announces."""
@@ -96,6 +97,10 @@ class Attempts:
                 if is_past and past.state == "skipped" and past.end_at and past.end_at >= since:
                     found += self.announce(replace(past, id=None), run)
         return found
+
+
+def _place(attempt: TaskAttempt | None) -> tuple[str, int, int | None]:
+    return (attempt.task_id, attempt.map_index, attempt.try_number) if attempt else ("", -1, None)
 
 
 def _is_of(row: EventLogRow, attempt: TaskAttempt) -> bool:

@@ -15,6 +15,7 @@ from uuid import UUID
 import structlog
 
 from tradeloop.airflow.attempts import EVENTS, EXACT, Attempts
+from tradeloop.airflow.run_history import bounded
 from tradeloop.airflow.sweep import RECONCILE, SHORT, STRIDE, WHOLE_EVERY_S
 from tradeloop.airflow.transitions import Transition, event_of, of_run, traceparent_of
 from tradeloop.domain.lifecycle import LifecycleType
@@ -142,7 +143,7 @@ class Lifecycle:
 
     async def _publish(self, found: Sequence[Transition], until: datetime) -> int:
         """Publish what is chosen and new, and remember it with what was not chosen: it is not looked at again."""
-        live_first = sorted(found, key=lambda t: t.is_recovered)
+        live_first = sorted(found, key=lambda t: (t.is_recovered, not t.note))
         wanted: dict[UUID, UUID] = {}
         for transition in live_first:
             if transition.binding:
@@ -183,19 +184,21 @@ class Lifecycle:
 
     async def _errors(self, failed: Sequence[Transition]) -> dict[UUID, str]:
         """The texts of the errors, as many as can be had in time."""
-        found: dict[UUID, str] = {}
-        turn = asyncio.Semaphore(READERS)
+        found = {transition.event_id: bounded(transition.note) for transition in failed}
+        turn, unread = asyncio.Semaphore(READERS), set(found)
 
         async def read(transition: Transition) -> None:
             if transition.attempt and transition.attempt.try_number > 0:
                 async with turn:
-                    found[transition.event_id] = await self._history.attempt_error(transition.attempt)
+                    told = await self._history.attempt_error(transition.attempt)
+                    unread.discard(transition.event_id)
+                    found[transition.event_id] = told or found[transition.event_id]
 
         try:
             async with asyncio.timeout(ERRORS_S):
                 await asyncio.gather(*(read(transition) for transition in failed))
         except TimeoutError:
-            log.warning("errors_not_read", tasks=len(failed) - len(found))
+            log.warning("errors_not_read", tasks=len(unread))
         return found
 
     def _is_chosen(self, dag_id: str) -> bool:

@@ -41,6 +41,8 @@ class Transition:
     """Names the attempt for both of its sources: the live row, which has the task instance's id, and the history."""
     tasks: Sequence[TaskAttempt] = ()
     """Of a run that ended: its tasks."""
+    note: str = ""
+    """What the scheduler wrote of it: all there is to read when the task's process died."""
 
     @property
     def is_recovered(self) -> bool:

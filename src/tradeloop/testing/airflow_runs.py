@@ -77,6 +77,7 @@ class MemoryRunHistory:
         may = task.now.try_number <= task.now.max_tries
         task.now = replace(task.now, state="up_for_retry" if may else "failed", end_at=at)
         task.changed_at = at
+        self._note("state mismatch", at, task.now, extra="the executor says success, the task says running")
         self._note("failed", at, task.now)
         if may:
             self._archive(task)

@@ -223,6 +223,7 @@ async def test_what_the_scheduler_logs_as_failed_is_told_as_what_it_became(
     await bench.tick(after(5))
 
     assert [kind for kind in bench.types if kind.startswith("task.")] == [told]
+    assert bench.the(told).payload.data["error"] == "the executor says success, the task says running"
 
 
 async def test_mapped_tasks_are_told_one_by_one(bench: Bench) -> None:
