@@ -27,8 +27,10 @@ OURS_IN_A_TASK = [
     "tradeloop.airflow",
     "tradeloop.airflow.outlet",
     "tradeloop.airflow.plugin",
+    "tradeloop.airflow.xcom",
 ]
-"""The package's two `__init__` files, `event` and `emit`, and what Airflow itself loads by its entry points."""
+"""The package's two `__init__` files, `event` and `emit`, and what Airflow itself loads: the plugin by its entry point,
+the XCom backend because the stack's configuration names it."""
 
 
 @pytest.fixture(scope="module")
