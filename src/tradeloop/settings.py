@@ -16,6 +16,8 @@ from tradeloop.domain.lifecycle import LifecycleType
 from tradeloop.errors import SettingInvalid
 
 PREFIX = "TRADELOOP_"
+TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
+"""What Kafka takes as a topic's name; none at all would be found out by the first record, which then waits for ever."""
 
 
 class Settings(BaseSettings):
@@ -44,10 +46,10 @@ class Settings(BaseSettings):
     """Whether the local stack has a triggerer: 308 MB, needed only by DAGs that defer."""
     dags_folder: Path = Path("dags")
 
-    events_topic: str = "workflow-events"
-    decisions_topic: str = "workflow-decisions"
-    dead_letters_topic: str = "workflow-dead-letters"
-    group: str = "tradeloop"
+    events_topic: str = Field(default="workflow-events", pattern=TOPIC)
+    decisions_topic: str = Field(default="workflow-decisions", pattern=TOPIC)
+    dead_letters_topic: str = Field(default="workflow-dead-letters", pattern=TOPIC)
+    group: str = Field(default="tradeloop", min_length=1)
     """Kafka consumer group of the workers."""
 
     workflows: Annotated[list[str], NoDecode] = Field(default_factory=list)

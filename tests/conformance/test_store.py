@@ -319,3 +319,30 @@ async def test_a_record_with_a_clock_of_its_own_is_taken_in(store: Store) -> Non
         made = arrival(offset, subject=f"s{offset}")
         made = replace(made, received=replace(made.received, appended_at_ms=at_ms))
         assert len(await take(store, made)) == 1
+
+
+async def test_the_first_id_that_is_bound_to_a_key_stays(store: Store) -> None:
+    key, first, second, other = uuid4(), uuid4(), uuid4(), uuid4()
+    assert await store.captures.bind({key: first}) == {key: first}
+    assert await store.captures.bind({key: second, other: second}) == {key: first, other: second}
+    assert await store.captures.known([first, second]) == set()
+    await store.captures.remember([(first, {"dag_id": "d"})])
+    assert await store.captures.bind({key: second}) == {key: first}
+    assert await store.captures.known([first, second]) == {first}
+
+
+async def test_large_rows_of_the_outbox_are_handed_out_a_few_at_a_time(database_url: str) -> None:
+    from tradeloop.store.database import Database
+    from tradeloop.store.outbox import PostgresOutbox
+
+    async with Database(database_url, size=1) as database:
+        await database.rows(
+            "INSERT INTO outbox (lane, topic, key, value, headers) "
+            "SELECT n %% 16, 't', 'k', convert_to(repeat('x', 900000), 'UTF8'), '[]' FROM generate_series(1, 40) n",
+            {},
+        )
+        outbox, counts = PostgresOutbox(database), []
+        while rows := await outbox.pending(range(16), 500):
+            counts.append(len(rows))
+            await outbox.remove([row.id for row in rows])
+    assert counts == [18, 18, 4]

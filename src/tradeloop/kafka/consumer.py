@@ -25,6 +25,8 @@ Positions = Callable[[Sequence[tuple[UUID, int]]], Awaitable[Mapping[tuple[UUID,
 BATCH: Final = 250
 QUEUED_BATCHES: Final = 8
 """More would only fill memory: the database is slower than the broker. Fewer starves intake between polls."""
+QUEUED_BYTES: Final = 32_000_000
+"""Beside what librdkafka holds (64 MB): events of a megabyte each would fill the memory by count alone."""
 PAUSE_AFTER_S: Final = 2.0
 """A pause throws away what was fetched ahead and costs up to 1 s at its end [M]: not for a queue that is full for a
 moment. Larger answers rebalances later."""
@@ -33,6 +35,17 @@ RESUMED_BATCHES: Final = 3
 ROOM_NOTICED_S: Final = 0.01
 POLL_S: Final = 0.1
 STOP_NOTICED_S: Final = 0.2
+
+
+class _Count:
+    """Batches, and the bytes in them."""
+
+    def __init__(self) -> None:
+        self.batches = self.size_bytes = 0
+
+    def add(self, batch: Sequence[Received]) -> None:
+        self.batches += 1
+        self.size_bytes += sum(len(received.value) for received in batch)
 
 
 class KafkaSource:
@@ -62,9 +75,9 @@ class KafkaSource:
         )
         self._loop = asyncio.get_running_loop()
         self._ready: asyncio.Queue[list[Received] | Exception] = asyncio.Queue()
-        # Two counters, each with one writer: a single one would be changed by two threads.
-        self._handed = 0
-        self._taken = 0
+        # Two counts, each with one writer: a single one would be changed by two threads.
+        self._handed = _Count()
+        self._taken = _Count()
         self._stored: deque[list[TopicPartition]] = deque()
         self._ids: dict[str, UUID] = {}
         self._paused = False
@@ -93,7 +106,7 @@ class KafkaSource:
         for received in batch:
             ends[received.topic, received.partition] = received.offset + 1
         self._stored.append([TopicPartition(topic, part, offset) for (topic, part), offset in ends.items()])
-        self._taken += 1
+        self._taken.add(batch)
 
     async def close(self) -> None:
         """Stop polling and leave the group."""
@@ -131,7 +144,7 @@ class KafkaSource:
         batch = [self._received(message) for message in messages if self._is_record(message)]
         if batch:
             self._away = False
-            self._handed += 1
+            self._handed.add(batch)
             self._loop.call_soon_threadsafe(self._ready.put_nowait, batch)
 
     def _is_record(self, message: Any) -> bool:
@@ -154,8 +167,8 @@ class KafkaSource:
 
     def _has_room(self) -> bool:
         """Whether to poll: not while the queue is full, but for rebalances when that lasts, with reading paused."""
-        waiting = self._handed - self._taken
-        if waiting < QUEUED_BATCHES:
+        waiting = self._handed.batches - self._taken.batches
+        if waiting < QUEUED_BATCHES and self._handed.size_bytes - self._taken.size_bytes < QUEUED_BYTES:
             self._full_since = None
             if self._paused and waiting <= RESUMED_BATCHES:
                 self._pause(paused=False)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 from uuid import UUID
 
 from tradeloop.domain.records import Record
 from tradeloop.ports import OutboxRow
 from tradeloop.store.database import Database
 from tradeloop.store.texts import headers_from
+
+
+BATCH_BYTES: Final = 16_000_000
+"""Together with the largest row: what one batch may hold of the relay's memory."""
 
 
 class PostgresOutbox:
@@ -36,10 +41,16 @@ class PostgresOutbox:
         )
 
     async def pending(self, lanes: Sequence[int], limit: int) -> list[OutboxRow]:
-        """The oldest rows of these lanes, in order. No high-water mark: late commits with smaller ids are normal."""
+        """The oldest rows of these lanes, in order, at least one and no more than fit into the memory.
+
+        No high-water mark: late commits with smaller ids are normal.
+        """
         rows = await self._database.rows(
-            "SELECT id, topic, key, value, headers FROM outbox WHERE lane = ANY(%s) ORDER BY id LIMIT %s",
-            (list(lanes), limit),
+            "SELECT id, topic, key, value, headers FROM ("
+            "SELECT *, sum(length(value)) OVER (ORDER BY id) - length(value) AS before FROM ("
+            "SELECT * FROM outbox WHERE lane = ANY(%s) ORDER BY id LIMIT %s) oldest) measured "
+            "WHERE before < %s ORDER BY id",
+            (list(lanes), limit, BATCH_BYTES),
         )
         return [
             OutboxRow(

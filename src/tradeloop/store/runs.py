@@ -33,7 +33,7 @@ SELECT record_runs(
 class PostgresRuns:
     """ports.Runs on PostgreSQL."""
 
-    def __init__(self, database: Database, dead_letters_topic: str = "") -> None:
+    def __init__(self, database: Database, dead_letters_topic: str = "workflow-dead-letters") -> None:
         self._database = database
         self._dead_letters_topic = dead_letters_topic
 

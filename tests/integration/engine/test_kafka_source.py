@@ -183,10 +183,19 @@ async def test_a_full_queue_pauses_reading_and_an_emptied_one_resumes(
     await send(names.bootstrap, names.events, *(event(f"s{n}") for n in range(1000)))
     async with reading(names, Cursors()) as source:
         await until(lambda: source._paused)
-        waiting = source._handed - source._taken
-        assert waiting == consumer_module.QUEUED_BATCHES
+        assert source._handed.batches == consumer_module.QUEUED_BATCHES
         found = await take(source, 1000)
     assert len(set(offsets(found))) == 1000
+
+
+async def test_a_queue_is_full_by_bytes_too(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer_module, "BATCH", 1)
+    monkeypatch.setattr(consumer_module, "QUEUED_BYTES", 150_000)
+    await send(names.bootstrap, names.events, *(event(f"s{n}", text="x" * 100_000) for n in range(6)))
+    async with reading(names, Cursors()) as source:
+        await until(lambda: source._full_since)
+        assert source._handed.batches == 2
+        assert len(await take(source, 6)) == 6
 
 
 async def test_a_poll_thread_that_breaks_is_an_error_of_the_next_batch(

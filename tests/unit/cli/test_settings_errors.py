@@ -35,6 +35,7 @@ def _fresh_afterwards() -> object:
         ("TRADELOOP_LEASE_S", "1", "greater than or equal to 3"),
         ("TRADELOOP_INSTANCE", "two words", "match pattern"),
         ("TRADELOOP_SWEEP", "perhaps", "valid boolean"),
+        ("TRADELOOP_DEAD_LETTERS_TOPIC", "", "match pattern"),
         ("TRADELOOP_KAFKA_PORT", "70000", "less than or equal to 65535"),
     ],
 )
