@@ -11,8 +11,14 @@ from uuid import uuid4
 from capture import eventually, run_dag, start_dag
 
 from tradeloop import WorkflowEvent
+from tradeloop.airflow.capture_audit import audit_capture
 from tradeloop.airflow.client import AirflowClient
+from tradeloop.airflow.envelope import envelope_of
+from tradeloop.airflow.lifecycle import BEGAN
+from tradeloop.airflow.lifecycle_audit import LifecycleReport, audit_lifecycle
+from tradeloop.airflow.run_history import AirflowRunHistory
 from tradeloop.domain.lifecycle import LifecycleType
+from tradeloop.store.captures import PostgresCaptureHistory, PostgresCaptures
 from tradeloop.store.database import Database
 
 if TYPE_CHECKING:
@@ -167,3 +173,49 @@ async def test_a_run_that_a_decision_started_carries_it_on(airflow: AirflowClien
         assert (str(event.correlation_id), str(event.causation_id)) == (first, decision)
         assert event.payload.data["decision_id"] == decision
         assert (event.metadata.model_extra or {})["chain_depth"] == 2
+
+
+async def test_an_event_that_a_program_gives_to_airflows_rest_api_arrives_as_it_was_written(
+    airflow: AirflowClient, inbox: Database
+) -> None:
+    event = WorkflowEvent(
+        event_id=uuid4(),
+        event_type="edge.rest",
+        timestamp=datetime.now(UTC),
+        source="vendor-loader",
+        workflow_id="vendor-loader",
+        workflow_run_id="2026-11-23",
+        subject="SPX/Zürich",
+        payload={"data": {"close": "1.10", "token": "not a secret", "n": 12345678901234567890}},
+    )
+    assets = (await airflow.get("/assets", name_pattern="tradeloop.edge.rest"))["assets"]
+    (asset_id,) = [asset["id"] for asset in assets if asset["name"] == "tradeloop.edge.rest"]
+
+    await airflow._call("POST", "/assets/events", body={"asset_id": asset_id, "extra": envelope_of(event)})
+
+    async def there() -> list[dict[str, Any]]:
+        return await inbox.rows("SELECT payload, lane FROM inbox WHERE event_id = %s", (event.event_id,))
+
+    (row,) = await eventually(there, "the event in the inbox")
+    assert bytes(row["payload"]).decode() == event.to_json()
+    assert row["lane"] == "sweep"
+
+
+async def test_the_audit_finds_every_end_of_a_run_and_takes_no_lifecycle_event_for_a_phantom(
+    airflow_stack: Stack, airflow: AirflowClient, inbox: Database
+) -> None:
+    settings, store = airflow_stack.settings, PostgresCaptureHistory(inbox)
+    await run_dag(airflow, "edge_lifecycle", "failed")
+    began = await PostgresCaptures(inbox).cursor(BEGAN)
+    assert began
+
+    async def complete() -> LifecycleReport | None:
+        report = await audit_lifecycle(AirflowRunHistory(airflow), store, settings, began, datetime.now(UTC))
+        return report if report.ended and report.told == report.ended else None
+
+    report = await eventually(complete, "every end of a run")
+    now = datetime.now(UTC)
+    capture = await audit_capture(airflow, store, settings.instance, now - timedelta(minutes=10), now)
+
+    assert report.is_complete
+    assert capture.phantom == []
