@@ -11,7 +11,6 @@ from tradeloop.ports import OutboxRow
 from tradeloop.store.database import Database
 from tradeloop.store.texts import headers_from
 
-
 BATCH_BYTES: Final = 16_000_000
 """Together with the largest row: what one batch may hold of the relay's memory."""
 
