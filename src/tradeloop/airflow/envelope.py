@@ -5,7 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from uuid import UUID
+
+from tradeloop.domain.canonical import sha256_hex, utc_text
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from tradeloop.domain.events import WorkflowEvent
 
 PREFIX = "tradeloop."
 FIELDS = ("id", "type", "subject", "time", "source", "sha256", "body")
@@ -35,6 +43,28 @@ class Envelope:
     def is_redacted(self) -> bool:
         """Whether something changed the body on its way."""
         return self.problem == REDACTED
+
+
+def envelope_of(*events: WorkflowEvent, traceparent: str = "") -> dict[str, JsonValue]:
+    """What makes an asset event carry these events: `extra` of POST /api/v2/assets/events, for programs outside tasks.
+
+    The asset is the one that `event(type)` names, `tradeloop.<type>`; Airflow knows it once a DAG has it as an outlet.
+    """
+    return {"tradeloop": 1, "events": [_element(event, traceparent) for event in events]}
+
+
+def _element(event: WorkflowEvent, traceparent: str) -> dict[str, JsonValue]:
+    body = event.to_json()
+    return {
+        "id": str(event.event_id),
+        "type": event.event_type,
+        "subject": event.subject,
+        "time": utc_text(event.timestamp),
+        "source": event.source,
+        "sha256": sha256_hex(body),
+        "traceparent": traceparent,
+        "body": body,
+    }
 
 
 def envelopes(extra: object) -> Iterator[Envelope]:

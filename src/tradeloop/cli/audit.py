@@ -14,6 +14,7 @@ from tradeloop.cli.runs import period
 
 if TYPE_CHECKING:
     from tradeloop.airflow.capture_audit import CaptureReport
+    from tradeloop.airflow.lifecycle_audit import LifecycleReport
 
 EPILOG = "Example: tradeloop audit capture --since 1d. Exit codes: 0 complete, 6 not."
 FOUND = 6
@@ -38,15 +39,20 @@ def capture(
     """Compare Airflow's history with the inbox: missing, doubled, phantom and late events, and their lanes."""
     if accept_gap:
         _tell_gap(asyncio.run(_accept_gap()))
-    report = asyncio.run(_capture(since))
+    report, runs = asyncio.run(_capture(since))
     if as_json:
-        typer.echo(json.dumps(report.as_json()))
+        typer.echo(json.dumps(report.as_json() | {"lifecycle": runs.as_json()}))
     else:
         typer.echo(words(report))
         for name in ("missing", "doubled", "phantom"):
             for event_id in getattr(report, name):
                 typer.echo(f"  {name}  {event_id}")
-    raise typer.Exit(0 if report.is_complete else FOUND)
+        typer.echo(
+            f"{runs.ended:,} runs ended   {runs.told:,} told   missing {len(runs.missing)}   pending {runs.pending}"
+        )
+        for run in runs.missing:
+            typer.echo(f"  missing  {run}")
+    raise typer.Exit(0 if report.is_complete and runs.is_complete else FOUND)
 
 
 def words(report: CaptureReport) -> str:
@@ -86,16 +92,22 @@ async def _accept_gap() -> tuple[datetime, datetime] | None:
     return gap
 
 
-async def _capture(since: str) -> CaptureReport:
+async def _capture(since: str) -> tuple[CaptureReport, LifecycleReport]:
     from tradeloop.airflow.capture_audit import audit_capture
     from tradeloop.airflow.client import AirflowClient
+    from tradeloop.airflow.lifecycle import BEGAN
+    from tradeloop.airflow.lifecycle_audit import audit_lifecycle
+    from tradeloop.airflow.run_history import AirflowRunHistory
     from tradeloop.cli.context import stack_settings
-    from tradeloop.store.captures import PostgresCaptureHistory
+    from tradeloop.store.captures import PostgresCaptureHistory, PostgresCaptures
     from tradeloop.store.database import Database
 
     settings = stack_settings()
     settings.require("database_url", "airflow_url")
     now = datetime.now(UTC)
+    start = now - period(since)
     async with Database(settings.database_url, size=2) as database, AirflowClient.from_settings(settings) as airflow:
         store = PostgresCaptureHistory(database)
-        return await audit_capture(airflow, store, settings.instance, now - period(since), now)
+        began = await PostgresCaptures(database).cursor(BEGAN) or now
+        runs = await audit_lifecycle(AirflowRunHistory(airflow), store, settings, max(start, began), now)
+        return await audit_capture(airflow, store, settings.instance, start, now), runs

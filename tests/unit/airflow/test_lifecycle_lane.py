@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from histories import NOON, after
 from lifecycles import Bench
 from structlog.testing import capture_logs
 
+from tradeloop import Action, WorkflowEvent
 from tradeloop.airflow.lifecycle import BEGAN, CURSOR
 from tradeloop.airflow.run_history import error_in
 from tradeloop.airflow.sweeps import Sweeps
-from tradeloop.errors import AirflowForbidden, AirflowUnreachable, CaptureGap, PublishFailed
+from tradeloop.domain.records import Received
+from tradeloop.domain.runs import decision_id_of, new_run_id
+from tradeloop.engine.effects import MAX_DEPTH, LedgeredActing, TriggerDag
+from tradeloop.errors import AirflowForbidden, AirflowUnreachable, CaptureGap, DecisionInvalid, PublishFailed
+from tradeloop.ports import Arrival
+from tradeloop.testing.airflow import MemoryAirflow, MemoryDag
+from tradeloop.testing.store import MemoryStore
 
 DECISION = "11111111-1111-5111-8111-111111111111"
 FIRST = "22222222-2222-5222-8222-222222222222"
@@ -243,3 +250,44 @@ def test_ids_are_derived_from_what_airflow_stores() -> None:
     assert live.event_id == derive_id("local", UUID(int=7), "failed")
     assert past.event_id == derive_id("local", "d", "r", "t", -1, 2, "failed")
     assert live.binding == past.binding
+
+
+async def test_a_decision_that_answers_failed_runs_by_runs_that_fail_comes_to_an_end(bench: Bench) -> None:
+    """Each round: the lifecycle event of a failed run, a decision, the run that it starts, which fails."""
+    await bench.tick(NOON)
+    airflow, store = MemoryAirflow(dags={"load": MemoryDag()}), MemoryStore()
+    owner = uuid4()
+    await store.enlist(owner, "test", 60)
+    bench.airflow.trigger("load", "r0", after(1))
+    bench.airflow.end("load", "r0", "failed", after(1.5))
+    for decided in range(MAX_DEPTH):
+        await answer_and_fail(bench, airflow, store, owner, decided)
+
+    with pytest.raises(DecisionInvalid, match="a loop is likely"):
+        await answer_and_fail(bench, airflow, store, owner, MAX_DEPTH)
+
+    first = next(event for event in bench.events if (event.workflow_run_id, event.event_type[-6:]) == ("r0", "failed"))
+    assert {event.correlation_id for event in bench.events} == {None, first.event_id}
+
+
+async def answer_and_fail(bench: Bench, airflow: MemoryAirflow, store: MemoryStore, owner: UUID, decided: int) -> None:
+    await bench.tick(after(2 * decided + 2))
+    failures = [event for event in bench.events if event.event_type == "workflow.failed"]
+    run_id = await decide(max(failures, key=lambda event: event.timestamp), store, airflow, owner)
+    bench.airflow.trigger("load", run_id, after(2 * decided + 3), airflow.dags["load"].runs[run_id].conf)
+    bench.airflow.end("load", run_id, "failed", after(2 * decided + 3.5))
+
+
+async def decide(event: WorkflowEvent, store: MemoryStore, airflow: MemoryAirflow, owner: UUID) -> str:
+    """Answer the event with a run of the same DAG; its id."""
+    received = Received("events", UUID(int=1), 0, rounds_of(store), b"k", event.to_json().encode())
+    arrival = Arrival(received, event.event_id, event.event_type, "desk", event.subject, new_run_id())
+    (claim,) = await store.accept("g", owner, [arrival], [], 1)
+    decision_id = decision_id_of("local", event.event_id, 0)
+    acting = LedgeredActing(store, {"trigger_dag": TriggerDag(airflow)}, owner, claim, decision_id, event)
+    await acting.perform("act", Action(kind="trigger_dag", target="load", params={}))
+    return str(decision_id)
+
+
+def rounds_of(store: MemoryStore) -> int:
+    return len(store.effects)
