@@ -1,4 +1,9 @@
-"""An end-of-day load of S&P 500 bars that announces each batch: extract, transform, validate, load, publish."""
+"""A monthly load of S&P 500 bars that announces each batch: extract, transform, validate, load, publish.
+
+It runs on the first of each month and by hand. The prices are those of 1999 to 2018 in the `arch` package, or a file
+that was put into the folder `incoming` below the reference root. Malformed rows fail `validate`; a value that is
+plausible and wrong passes: the market-data desk decides on it.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +13,15 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shlex
-from datetime import date
+from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from airflow.sdk import Param, dag, task
+from airflow.sdk import CronTriggerTimetable, Param, dag, task
 
 from tradeloop.airflow import emit, event
 
@@ -28,6 +34,7 @@ PRICES = ("open", "high", "low", "close")
 COLUMNS = ("part", "date", *PRICES, "volume")
 SYMBOL = r"^[A-Za-z0-9^][A-Za-z0-9^._=-]{0,39}$"
 MONTH = r"^[0-9]{4}-(0[1-9]|1[0-2])$"
+FILE = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}\.csv$"
 DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 
 # Reads every row once, names the first that is malformed and fails. No bracket pair here that Jinja would take.
@@ -46,72 +53,87 @@ BEGIN { header = "part,date,open,high,low,close,volume"; split(header, names, ",
 ' """
 
 
-@task
-def extract(*, params: Any = None, run_id: Any = None) -> str:
+@task(multiple_outputs=False)
+def extract(*, params: Any = None, run_id: Any = None, dag_run: Any = None) -> dict[str, str]:
     """Cut the month and the bars before it out of the source, as delivered."""
-    rows = read_source()
-    inside = [at for at, row in enumerate(rows) if iso_day(row["Date"])[:7] == params["month"]]
-    if not inside:
-        raise ValueError(f"the source has no bar in {params['month']}")
-    first, last = inside[0], inside[-1]
-    staged = staging(params["symbol"], params["month"], run_id) / "raw.csv"
-    cut = [{"part": "context", **row} for row in rows[max(0, first - CONTEXT_BARS) : first]]
-    cut += [{"part": "bar", **row} for row in rows[first : last + 1]]
-    return write_csv(staged, list(cut[0]), cut)
-
-
-@task
-def transform(raw: str, *, params: Any = None) -> str:
-    """Bring dates and prices to one spelling; what cannot be read stays as it is, for `validate` to name."""
-    with Path(raw).open(newline="", encoding="utf-8") as source:
-        rows = [typed(row, params["scale"]) for row in csv.DictReader(source)]
-    return write_csv(Path(raw).with_name("bars.csv"), COLUMNS, rows)
-
-
-@task.bash
-def validate(bars: str) -> str:
-    """Fail on the first malformed row, and name it."""
-    return VALIDATE + shlex.quote(bars)
+    header, rows = read_source(params["file"])
+    months = [month_of(dict(zip(header, row, strict=False)).get("Date", "")) for row in rows]
+    month = params["month"] or last_month(dag_run.run_after, months)
+    first, after = span(months, month)
+    cut = [["context", *row] for row in rows[max(0, first - CONTEXT_BARS) : first]]
+    cut += [["bar", *row] for row in rows[first:after]]
+    path = staging(params["symbol"], month, run_id) / "raw.csv"
+    return {"month": month, "path": write_csv(path, ["part", *header], cut)}
 
 
 @task(multiple_outputs=False)
-def load(bars: str, *, params: Any = None) -> dict[str, Any]:
+def transform(raw: dict[str, str], *, params: Any = None) -> dict[str, str]:
+    """Bring dates and prices to one spelling; what cannot be read stays as it is, for `validate` to name."""
+    with Path(raw["path"]).open(newline="", encoding="utf-8") as source:
+        header, *rows = csv.reader(source)
+    bars = [typed(header, row, params["scale"]) for row in rows]
+    return {"month": raw["month"], "path": write_csv(Path(raw["path"]).with_name("bars.csv"), COLUMNS, bars)}
+
+
+@task.bash
+def validate(bars: dict[str, str]) -> str:
+    """Fail on the first malformed row, and name it."""
+    return VALIDATE + shlex.quote(bars["path"])
+
+
+@task(multiple_outputs=False)
+def load(bars: dict[str, str], *, params: Any = None) -> dict[str, Any]:
     """Store the batch under its own digest: a later load never changes what an earlier event refers to."""
-    with Path(bars).open(newline="", encoding="utf-8") as source:
+    with Path(bars["path"]).open(newline="", encoding="utf-8") as source:
         rows = list(csv.DictReader(source))
     batch: dict[str, Any] = {
         "symbol": params["symbol"],
         "calendar": "XNYS",
         "asset_class": "index",
-        "period": params["month"],
+        "period": bars["month"],
         "bars": [bar(row) for row in rows if row["part"] == "bar"],
         "context": [bar(row) for row in rows if row["part"] == "context"],
     }
     content = json.dumps(batch, sort_keys=True, separators=(",", ":")).encode()
     digest = hashlib.sha256(content).hexdigest()
-    path = reference_root() / params["symbol"] / f"{params['month']}-{digest[:16]}.json"
+    path = reference_root() / params["symbol"] / f"{bars['month']}-{digest[:16]}.json"
     write_whole(path, content)
-    return {"uri": path.as_uri(), "sha256": digest, "size_bytes": len(content)}
+    reference = {"uri": path.as_uri(), "sha256": digest, "size_bytes": len(content)}
+    return {"month": bars["month"], "reference": reference}
 
 
 @task(outlets=[event(BATCH_LOADED)])
 def publish_completion(stored: dict[str, Any], *, params: Any = None, outlet_events: Any = None) -> None:
     """Announce the batch; the event leaves Airflow when this task has succeeded, and only then."""
-    if stored["size_bytes"] > INLINE_LIMIT_BYTES:
-        data = {"reference": stored}
+    reference = stored["reference"]
+    if reference["size_bytes"] > INLINE_LIMIT_BYTES:
+        data = {"reference": reference}
     else:
-        data = json.loads(Path(unquote(urlsplit(stored["uri"]).path)).read_bytes())
-    emit(outlet_events, BATCH_LOADED, data, subject=f"{params['symbol']}/{params['month']}")
+        data = json.loads(Path(unquote(urlsplit(reference["uri"]).path)).read_bytes())
+    emit(outlet_events, BATCH_LOADED, data, subject=f"{params['symbol']}/{stored['month']}")
 
 
 @dag(
     dag_id="example_etl_dag",
-    schedule=None,
+    # At once, only the first of a month that is still to come: Airflow would else catch up on the last one.
+    schedule=CronTriggerTimetable("0 6 1 * *", timezone="UTC", run_immediately=timedelta(0)),
+    catchup=False,
     max_active_runs=16,
     tags=["tradeloop", "example"],
     params={
-        "month": Param("2009-07", type="string", pattern=MONTH, description="1999-01 to 2018-12"),
+        "month": Param(
+            None,
+            type=["null", "string"],
+            pattern=MONTH,
+            description="Like 2009-07. None: the month before the run, in the last year that the source has it.",
+        ),
         "symbol": Param("SPX", type="string", pattern=SYMBOL),
+        "file": Param(
+            None,
+            type=["null", "string"],
+            pattern=FILE,
+            description="A file in the folder `incoming` with the columns Date,Open,High,Low,Close,Volume.",
+        ),
         "scale": Param(
             None,
             type=["null", "object"],
@@ -129,14 +151,55 @@ def example_etl() -> None:
     publish_completion(stored)
 
 
-def read_source() -> list[dict[str, str]]:
-    """Daily S&P 500 bars 1999-2018: one file inside the `arch` package, which is not imported (that costs seconds)."""
+def read_source(file: str | None) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a file that was delivered, or of the daily S&P 500 bars 1999-2018.
+
+    Those are one file inside the `arch` package, which is not imported: that costs seconds.
+    """
+    if file:
+        with (reference_root() / "incoming" / file).open(newline="", encoding="utf-8-sig") as source:
+            return split_header(csv.reader(source))
     found = importlib.util.find_spec("arch")
     if found is None or not found.submodule_search_locations:
         raise FileNotFoundError("the package `arch` is not installed; it carries the example's prices")
     path = Path(found.submodule_search_locations[0]) / "data" / "sp500" / "sp500.csv.gz"
     with gzip.open(path, "rt", newline="", encoding="utf-8") as source:
-        return list(csv.DictReader(source))
+        return split_header(csv.reader(source))
+
+
+def split_header(lines: Any) -> tuple[list[str], list[list[str]]]:
+    """The first line and those after it that are not empty."""
+    header, *rows = [line for line in lines if line] or [[]]
+    return header, rows
+
+
+def month_of(text: str) -> str:
+    """The month of a row; empty when its date cannot be read."""
+    day = iso_day(text)
+    return day[:7] if re.match(DAY, day) else ""
+
+
+def last_month(run_after: datetime, months: list[str]) -> str:
+    """The month before the run; when the source ends earlier, the same month of its last year."""
+    before = f"{run_after.replace(day=1) - timedelta(days=1):%Y-%m}"
+    known = sorted({month for month in months if month})
+    if before in known or not known:
+        return before
+    return ([month for month in known if month[5:] == before[5:]] or known)[-1]
+
+
+def span(months: list[str], month: str) -> tuple[int, int]:
+    """Where the month's rows begin, and where they have ended; rows beside them without a date are among them."""
+    inside = [at for at, each in enumerate(months) if each == month]
+    inside = inside or [at for at, each in enumerate(months) if not each]
+    if not inside:
+        raise ValueError(f"the source has no bar in {month}")
+    first, last = inside[0], inside[-1]
+    while first > 0 and not months[first - 1]:
+        first -= 1
+    while last + 1 < len(months) and not months[last + 1]:
+        last += 1
+    return first, last + 1
 
 
 def reference_root() -> Path:
@@ -150,12 +213,15 @@ def staging(symbol: str, month: str, run_id: str) -> Path:
     return reference_root() / "staging" / f"{symbol}-{month}-{own}"
 
 
-def typed(row: dict[str, str], scale: dict[str, Any] | None) -> dict[str, str]:
-    """One source row in the batch's columns; decimal text stays exact."""
-    day = iso_day(row.get("Date", ""))
+def typed(header: list[str], row: list[str], scale: dict[str, Any] | None) -> list[str]:
+    """One source row in the batch's columns; decimal text stays exact, and a column too few or too many stays so."""
+    cells = dict(zip(header, row, strict=False))
+    day = iso_day(cells.get("Date", ""))
     factor = Decimal(str(scale["factor"])) if scale and scale["date"] == day else None
-    made = {"part": row.get("part", ""), "date": day, "volume": row.get("Volume", "")}
-    return made | {name: price(row.get(name.capitalize(), ""), factor) for name in PRICES}
+    prices = [price(cells.get(name.capitalize(), ""), factor) for name in PRICES]
+    made = [cells.get("part", ""), day, *prices, cells.get("Volume", "")]
+    missing = max(0, len(header) - len(row))
+    return made[: max(2, len(made) - missing)] + row[len(header) :]
 
 
 def iso_day(text: str) -> str:
@@ -181,14 +247,12 @@ def bar(row: dict[str, str]) -> dict[str, str]:
     return {name: row[name] for name in ("date", *PRICES, "volume")}
 
 
-def write_csv(path: Path, columns: Any, rows: list[dict[str, str]]) -> str:
+def write_csv(path: Path, header: Any, rows: list[list[str]]) -> str:
     """Write a table whole; returns its path, which travels to the next task."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     with part.open("w", newline="", encoding="utf-8") as target:
-        writer = csv.DictWriter(target, fieldnames=columns, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        csv.writer(target, lineterminator="\n").writerows([header, *rows])
     part.replace(path)
     return str(path)
 

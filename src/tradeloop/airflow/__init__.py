@@ -6,9 +6,9 @@ import nothing of Airflow, and a module of its own would be one more in every ta
 
 from typing import Any  # Any: Airflow's provider schema
 
-from tradeloop.airflow.outlet import EmitRefused, by_reference, emit, emit_after, event
+from tradeloop.airflow.outlet import EmitRefused, by_reference, emit, emit_after, emits, event
 
-__all__ = ["EmitRefused", "by_reference", "emit", "emit_after", "event", "get_provider_info"]
+__all__ = ["EmitRefused", "by_reference", "emit", "emit_after", "emits", "event", "get_provider_info"]
 
 
 def get_provider_info() -> dict[str, Any]:

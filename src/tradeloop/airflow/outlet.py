@@ -91,18 +91,65 @@ def emit(
 
 
 def emit_after(
-    event_type: str, build: Callable[[Any], Mapping[str, Any]] | None = None, *, subject: str = ""
+    event_type: str,
+    build: Callable[[Any], Mapping[str, Any]] | None = None,
+    *,
+    subject: str | Callable[[Any], str] = "",
 ) -> Callable[[Any, Any], None]:
     """A `post_execute` for classic operators: emits an event once the operator has done its work.
 
     `build` makes the event's data from the operator's result; without it the event says only that it is done.
+    `subject` is a text, or makes one from the result. The operator declares the outlet.
     """
 
     def post_execute(context: Any, result: Any = None) -> None:
         data = build(result) if build else {}
-        _attach(context, context["outlet_events"], event_type, data, subject=subject)
+        about = subject if isinstance(subject, str) else subject(result)
+        _attach(context, context["outlet_events"], event_type, data, subject=about)
 
     return post_execute
+
+
+def emits(
+    event_type: str,
+    build: Callable[[Any], Mapping[str, Any]] | None = None,
+    *,
+    subject: str | Callable[[Any], str] = "",
+) -> Callable[[Any], Any]:
+    """A decorator above `@task`: what the task returns becomes an event, and goes to the next task as ever.
+
+    It declares the outlet, too. The task returns a mapping or a Pydantic model; `build` makes a mapping of anything
+    else, such as the last line that `@task.bash` prints. `subject` is a text, or makes one from what is returned.
+    Each instance of a mapped task emits its own event.
+
+    Example:
+        >>> @emits("prices.loaded", subject=lambda loaded: loaded["symbol"])  # doctest: +SKIP
+        ... @task
+        ... def load() -> dict:
+        ...     return {"symbol": "SPX", "rows": 21}
+    """
+    outlet, after = event(event_type), emit_after(event_type, build or _returned, subject=subject)
+
+    def decorate(decorated: Any) -> Any:
+        given = getattr(decorated, "kwargs", None)
+        if not hasattr(decorated, "override") or not isinstance(given, dict):
+            raise EmitRefused("@emits", "is not above a @task", "put it on top; classic operators take emit_after")
+        declared, earlier = given.get("outlets") or [], given.get("post_execute")
+
+        def post_execute(context: Any, result: Any = None) -> None:
+            if earlier is not None:
+                earlier(context, result)
+            after(context, result)
+
+        others = list(declared) if isinstance(declared, list | tuple) else [declared]
+        return decorated.override(outlets=[*others, outlet], post_execute=post_execute)
+
+    return decorate
+
+
+def _returned(result: Any) -> Any:
+    """A mapping as it is, a Pydantic model as one."""
+    return result.model_dump() if hasattr(result, "model_dump") else result
 
 
 def by_reference(data: Mapping[str, Any], folder: str | Path, limit_bytes: int = INLINE_LIMIT_BYTES) -> dict[str, Any]:

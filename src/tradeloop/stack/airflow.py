@@ -88,6 +88,7 @@ def environment(context: Context, port: int) -> dict[str, str]:
         "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
         "CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
         "CORE__ALLOWED_DESERIALIZATION_CLASSES": "airflow.* tradeloop.*",
+        "CORE__XCOM_BACKEND": "tradeloop.airflow.xcom.ExactXCom",
         "CORE__FERNET_KEY": keys.airflow_fernet_key,
         "CORE__AUTH_MANAGER": "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager",
         "CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",

@@ -17,7 +17,8 @@ HEAVY = ["arch", "confluent_kafka", "exchange_calendars", "numpy", "pandas", "tr
 
 # Airflow wants a process of its own: it reads its settings at import and keeps them.
 PROBE = """
-import json, subprocess, sys
+import json, os, subprocess, sys
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -34,12 +35,18 @@ etl = bag.dags["example_etl_dag"]
 call = {task.task_id: getattr(task, "python_callable", None) for task in etl.tasks}
 
 def validate(path):
-    done = subprocess.run(["bash", "-c", call["validate"](str(path))], capture_output=True, text=True)
+    command = call["validate"]({"path": str(path)})
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     return [done.returncode, done.stdout.strip()]
 
+def staged(run_after=None, **given):
+    params = {"month": None, "symbol": "SPX", "scale": None, "file": None} | given
+    run = SimpleNamespace(run_after=run_after)
+    return call["transform"](call["extract"](params=params, run_id="manual__1", dag_run=run), params=params)
+
 def emitted(scale):
-    params = {"month": "2009-08", "symbol": "SPX", "scale": scale}
-    bars = call["transform"](call["extract"](params=params, run_id="manual__1"), params=params)
+    params = {"month": "2009-08", "symbol": "SPX", "scale": scale, "file": None}
+    bars = staged(**params)
     stored, sent = call["load"](bars, params=params), []
     publish = call["publish_completion"]
     publish.__globals__["emit"] = lambda _, kind, data, subject: sent.append([kind, data, subject])
@@ -47,7 +54,7 @@ def emitted(scale):
     publish.__globals__["INLINE_LIMIT_BYTES"] = 1000
     publish(stored, params=params)
     publish.__globals__["INLINE_LIMIT_BYTES"] = 65536
-    return bars, sent
+    return bars["path"], sent
 
 clean_file, clean = emitted(None)
 lines = Path(clean_file).read_text().splitlines()
@@ -60,10 +67,35 @@ def broken(place, change):
     return validate(path)
 
 (folder / "empty.csv").write_text(lines[0] + "\\n")
+
+def delivered(name, text, **given):
+    incoming = Path(os.environ["TRADELOOP_REFERENCE_ROOT"], "incoming")
+    incoming.mkdir(parents=True, exist_ok=True)
+    (incoming / name).write_text(text)
+    return validate(staged(file=name, month="2009-07", **given)["path"])
+
+HEAD = "Date,Open,High,Low,Close,Volume"
+ROWS = [f"7/{day}/2009,1.0,2.0,0.5,1.5,10" for day in (1, 2, 6)]
+def file_of(*rows, head=HEAD):
+    return "\\n".join([head, *rows]) + "\\n"
+
+months = {
+    moment: staged(run_after=datetime.fromisoformat(moment))["month"]
+    for moment in ("2010-01-01T06:00:00+00:00", "2026-12-01T06:00:00+00:00", "2026-03-31T12:00:00+00:00")
+}
 print("PROBED" + json.dumps({
     "dags": sorted(bag.dag_ids), "errors": bag.import_errors, "light": light,
     "order": {task.task_id: sorted(task.downstream_task_ids) for task in etl.tasks},
-    "active": etl.max_active_runs, "schedule": etl.schedule,
+    "active": etl.max_active_runs, "schedule": etl.schedule.expression, "catchup": etl.catchup, "months": months,
+    "file_whole": delivered("whole.csv", file_of("6/30/2009,1,2,0.5,1.5,10", *ROWS, "8/3/2009,1,2,0.5,1.5,10")),
+    "file_undated": delivered("undated.csv", file_of(*ROWS, "soon,1,2,0.5,1.5,10")),
+    "file_undated_first": delivered("undated_first.csv", file_of("n/a,1,2,0.5,1.5,10", *ROWS)),
+    "file_short": delivered("short.csv", file_of(ROWS[0], "7/2/2009,1.0,2.0,0.5,1.5", ROWS[2])),
+    "file_long": delivered("long.csv", file_of(ROWS[0], ROWS[1] + ",9", ROWS[2])),
+    "file_garbled": delivered("garbled.csv", file_of(ROWS[0], "7/2/2009,1.0,2.0,NaN,1.5,10")),
+    "file_no_close": delivered("no_close.csv", file_of("7/1/2009,1,2,0.5,10", head="Date,Open,High,Low,Volume")),
+    "file_no_date": delivered("no_date.csv", file_of("1,2,0.5,1.5,10", head="Open,High,Low,Close,Volume")),
+    "file_wrong": delivered("wrong.csv", file_of(*ROWS, "7/7/2009,900000,2,0.5,-1.5,10")),
     "outlets": [asset.name for asset in etl.get_task("publish_completion").outlets],
     "whole": validate(clean_file), "clean": clean, "spoiled": spoiled,
     "letters": broken(130, lambda row: [*row[:5], "abc", row[6]]),
@@ -72,7 +104,7 @@ print("PROBED" + json.dumps({
     "empty_cell": broken(130, lambda row: [*row[:2], "", *row[3:]]),
     "columns": broken(0, lambda row: row[:-1]),
     "no_bar": validate(folder / "empty.csv"),
-    "templated": any(mark in call["validate"]("x") for mark in ("{{", "{%", "{#")),
+    "templated": any(mark in call["validate"]({"path": "x"}) for mark in ("{{", "{%", "{#")),
 }))
 """
 
@@ -107,7 +139,7 @@ def test_the_etl_runs_its_five_tasks_in_order(probed: dict[str, Any]) -> None:
         "load": ["publish_completion"],
         "publish_completion": [],
     }
-    assert (probed["active"], probed["schedule"]) == (16, None)
+    assert (probed["active"], probed["schedule"], probed["catchup"]) == (16, "0 6 1 * *", False)
     assert probed["outlets"] == ["tradeloop.marketdata.batch.loaded"]
 
 
@@ -143,9 +175,29 @@ def test_validate_passes_a_whole_file_and_counts_it(probed: dict[str, Any]) -> N
     assert probed["templated"] is False
 
 
+def test_a_run_that_names_no_month_loads_the_one_before_or_its_like_in_the_last_year(probed: dict[str, Any]) -> None:
+    assert probed["months"] == {
+        "2010-01-01T06:00:00+00:00": "2009-12",
+        "2026-12-01T06:00:00+00:00": "2018-11",
+        "2026-03-31T12:00:00+00:00": "2018-02",
+    }
+
+
+def test_a_plausible_and_wrong_value_passes_for_the_desk_to_decide(probed: dict[str, Any]) -> None:
+    assert probed["file_whole"] == [0, "3 bars and 1 context bars are well formed"]
+    assert probed["file_wrong"] == [0, "4 bars and 0 context bars are well formed"]
+
+
 @pytest.mark.parametrize(
     ("case", "told"),
     [
+        ("file_undated", 'row 4 (soon): date "soon" is not like 2009-07-14'),
+        ("file_undated_first", 'row 1 (n/a): date "n/a" is not like 2009-07-14'),
+        ("file_short", "row 2 (2009-07-02): 6 columns instead of 7"),
+        ("file_long", "row 2 (2009-07-02): 8 columns instead of 7"),
+        ("file_garbled", 'row 2 (2009-07-02): low "NaN" is no number'),
+        ("file_no_close", 'row 1 (2009-07-01): close "" is no number'),
+        ("file_no_date", 'row 1 (): date "" is not like 2009-07-14'),
         ("letters", 'row 130 (2009-08-14): close "abc" is no number'),
         ("short", "row 130 (2009-08-14): 6 columns instead of 7"),
         ("foreign_date", 'row 130 (8/14/2009): date "8/14/2009" is not like 2009-07-14'),
