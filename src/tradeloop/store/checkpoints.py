@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any  # Any: LangGraph's own signatures
+from typing import Any, Final  # Any: LangGraph's own signatures
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata, CheckpointTuple
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
+from tradeloop.domain.actions import Action
+from tradeloop.domain.decisions import Decision
+from tradeloop.domain.events import WorkflowEvent
 from tradeloop.errors import DatabaseUnreachable
 from tradeloop.store.database import PASSING, Database
+
+RESTORED: Final = [(kind.__module__, kind.__name__) for kind in (Decision, Action, WorkflowEvent)]
+"""What a checkpoint may name beside plain values: a node's answer is stored before the state makes it plain. Any
+other class would have its code run when the checkpoint is read (CVE-2026-28277); those of the graph's own state are
+added when it is compiled."""
 
 
 @contextmanager
@@ -30,9 +38,7 @@ class CheckpointStore(AsyncPostgresSaver):
     """
 
     def __init__(self, database: Database) -> None:
-        # None: plain values alone. A checkpoint that names other classes would run their code when it is read
-        # (CVE-2026-28277); the graph's own state classes are added when it is compiled.
-        super().__init__(database.pool, serde=JsonPlusSerializer(allowed_msgpack_modules=None))
+        super().__init__(database.pool, serde=JsonPlusSerializer(allowed_msgpack_modules=RESTORED))
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """The newest checkpoint of a thread, or the one that `config` names."""

@@ -23,6 +23,7 @@ from real_parts import Names, event, make_topic, new_names, send, until, workflo
 from tradeloop import Action, Decision, Workflow, WorkflowEvent
 from tradeloop.domain.actions import Effect
 from tradeloop.domain.records import Record
+from tradeloop.engine import worker as worker_module
 from tradeloop.engine.intake import Intake
 from tradeloop.engine.relay import Relay
 from tradeloop.engine.runner import Runner
@@ -113,11 +114,15 @@ class Road:
         )
         return {row["state"]: row["n"] for row in rows}
 
+    async def has_ended(self, count: int) -> bool:
+        rows = await self.database.rows("SELECT 1 FROM runs")
+        return len(rows) >= count
+
     async def has_done(self, count: int) -> bool:
         return (await self.states()).get("done", 0) >= count
 
     def read(self, topic: str, count: int) -> list[Any]:
-        """The first `count` records of a topic."""
+        """The first `count` records of a topic, doubles dropped as the contract says: by `ce_id`."""
         consumer = Consumer(
             {
                 "bootstrap.servers": self.names.bootstrap,
@@ -127,16 +132,16 @@ class Road:
             }
         )
         consumer.subscribe([topic])
-        found: list[Any] = []
+        found: dict[Any, Any] = {}
         try:
             while len(found) < count:
                 message = consumer.poll(20)
                 assert message is not None, f"{len(found)} of {count} records came"
                 assert message.error() is None, message.error()
-                found.append(message)
+                found.setdefault(dict(message.headers()).get("ce_id", message.offset()), message)
         finally:
             consumer.close()
-        return found
+        return list(found.values())
 
 
 @pytest.fixture
@@ -258,6 +263,37 @@ async def test_a_server_that_stands_still_for_a_while_loses_nothing(
         messages = await asyncio.to_thread(road.read, road.names.decisions, 50)
     assert len({json.loads(message.value())["event_id"] for message in messages}) == 50
     assert set(road.board.notes.values()) == {1}
+
+
+@pytest.mark.parametrize("method", ["aput", "aput_writes"])
+@pytest.mark.parametrize("is_written", [True, False], ids=["answer lost", "write lost"])
+async def test_a_checkpoint_that_breaks_off_at_any_step_changes_no_decision(
+    road: Road, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, method: str, is_written: bool
+) -> None:
+    write, calls, breaks_at = getattr(CheckpointStore, method), 0, 0
+
+    async def breaks_off(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls != breaks_at or is_written:
+            answer = await write(*arguments, **named)
+        if calls == breaks_at:
+            raise DatabaseUnreachable("broken off")
+        return answer
+
+    monkeypatch.setattr(CheckpointStore, method, breaks_off)
+    for pause_s in ("RETRY_BASE_S", "TAKE_OVER_EVERY_S"):
+        monkeypatch.setattr(worker_module, pause_s, 0.05)
+    async with road.working(workflow(pause, decide)):
+        for breaks_at in range(1, 6):
+            calls, done = 0, breaks_at
+            await send(road.names.bootstrap, road.names.events, event(f"s{breaks_at}"))
+            await until(lambda done=done: road.has_ended(done))
+    rows = await road.database.rows("SELECT state, error, decision->>'outcome' AS outcome, fails FROM runs")
+    assert [(row["state"], row["error"], row["outcome"]) for row in rows] == [("done", "", "ACCEPT")] * 5
+    assert max(row["fails"] for row in rows) == 1
+    assert list(road.board.notes.values()) == [1] * 5
+    assert "Blocked deserialization" not in caplog.text
 
 
 async def test_a_checkpoint_restores_plain_values_and_calls_no_code(road: Road) -> None:
