@@ -120,7 +120,7 @@ def test_closing_without_a_broker_takes_no_longer_than_it_may() -> None:
     lane.close()
     lane.close()
 
-    assert time.monotonic() - begun < fastlane.FLUSH_S + 1.5
+    assert time.monotonic() - begun < fastlane.FLUSH_S + 8  # not until the message time-out of 30 s
 
 
 def test_a_process_has_one_lane_and_a_forked_child_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
