@@ -42,7 +42,8 @@ def values() -> dict[str, Any]:
         "moment_of_offset": datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=timezone(timedelta(hours=5, minutes=30))),
         "nested": {"a": {"b": [{"c": AMOUNT, "d": (1, "x")}], "when": datetime(2026, 1, 2, tzinfo=UTC)}},
         "numbered": {1: "one", 2: {3: AMOUNT}},
-        "odd": {"text": "a\x00b", "number": float("-inf")},
+        # No infinity here: Airflow itself fails a task whose rendered arguments hold one (seen on 3.3.2).
+        "odd": {"text": "zero width \u200b", "number": -0.0},
         "frame": pd.DataFrame(
             {
                 "amount": [AMOUNT, None],
