@@ -15,6 +15,7 @@ from tradeloop.bench.figures import Figure, medians_differ
 from tradeloop.bench.report import Leg
 from tradeloop.bench.servers import Switch, api_server
 from tradeloop.bench.stage import Stage, say, wait_for
+from tradeloop.domain.lifecycle import LifecycleType
 from tradeloop.errors import PartFailed, PrerequisiteMissing
 from tradeloop.kafka.administration import make_topic, records_of
 
@@ -104,7 +105,9 @@ def _settle(stage: Stage) -> None:
 
 
 def _arrived(stage: Stage, emitted: int) -> bool | None:
-    return True if stage.rows("SELECT count(*) AS n FROM tradeloop.inbox", {})[0]["n"] >= emitted else None
+    of_assets = "SELECT count(*) AS n FROM tradeloop.inbox WHERE event_type <> ALL(%(lifecycle)s)"
+    found = stage.rows(of_assets, {"lifecycle": [kind.value for kind in LifecycleType]})
+    return True if found[0]["n"] >= emitted else None
 
 
 def _measure_peer(leg: Leg, stage: Stage, provider: Path, up_repeats: int, stopped_repeats: int) -> None:

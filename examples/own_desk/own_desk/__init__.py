@@ -1,0 +1,1 @@
+"""A desk of your own, installed beside tradeloop."""
