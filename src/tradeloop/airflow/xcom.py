@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
-from typing import Any  # Any: what tasks return
+from typing import Any, ClassVar  # Any: what tasks return
 from zoneinfo import ZoneInfo
 
 from airflow.sdk.bases.xcom import BaseXCom
@@ -34,6 +34,8 @@ class XComRefused(TypeError):
 class Exact:
     """A value in JSON's own types, with the name of the kind that it was; Airflow turns it back when it is read."""
 
+    __version__: ClassVar[int] = 1
+    """What Airflow stores beside it, so that a later form can be told from this one."""
     kind: str
     data: Any
 
