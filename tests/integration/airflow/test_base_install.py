@@ -17,10 +17,10 @@ UV = Path(sys.executable).with_name("uv")
 
 EDGE = """
 import importlib, importlib.metadata, json
-for name in ("plugin", "outlet", "listener", "options", "envelope", "app"):
+for name in ("plugin", "outlet", "listener", "options", "envelope", "app", "xcom"):
     importlib.import_module(f"tradeloop.airflow.{name}")
 from tradeloop.kafka import fastlane
-from tradeloop.airflow import emit, emit_after, event
+from tradeloop.airflow import emit, emit_after, emits, event
 from tradeloop.airflow.app import apps
 from tradeloop import WorkflowEvent
 ours = importlib.metadata.distribution("tradeloop").entry_points
