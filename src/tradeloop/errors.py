@@ -7,6 +7,7 @@ TradeloopError
 │   ├── EventNotJson          not JSON, or JSON that has two meanings (duplicate keys, NaN)
 │   ├── EventTooLarge         more bytes than a topic takes
 │   ├── SchemaFromFuture      written by a newer release than this one
+│   ├── EventIdReused         an accepted event's id with other content
 │   └── EventRedacted         body and digest differ: something masked it on its way
 ├── ReferenceInvalid          producer: a batch by reference is missing, foreign or altered
 ├── WorkflowInvalid           developer: a workflow cannot be loaded
@@ -80,6 +81,10 @@ class EventTooLarge(EventInvalid):
 
 class SchemaFromFuture(EventInvalid):
     """The event was written by a newer release of tradeloop than this one."""
+
+
+class EventIdReused(EventInvalid):
+    """An event with this id and other content was accepted before."""
 
 
 class EventRedacted(EventInvalid):

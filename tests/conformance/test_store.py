@@ -40,7 +40,9 @@ def _memory() -> Store:
     store = MemoryStore()
 
     async def seen() -> SimpleNamespace:
-        return SimpleNamespace(doubles=len(store.doubles), dead=len(store.dead), unhandled=len(store.unhandled))
+        letters = [(letter.error_class, letter.cause, letter.raw) for letter in store.dead]
+        counts = {"doubles": len(store.doubles), "differing": len(store.differing), "unhandled": len(store.unhandled)}
+        return SimpleNamespace(**counts, dead=len(letters), letters=letters)
 
     return Store(store, store, store, store, store, uuid4(), seen)
 
@@ -64,9 +66,12 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
         async def seen() -> SimpleNamespace:
             row = await database.row(
                 "SELECT (SELECT count(*) FROM inbox_doubles) AS doubles, (SELECT count(*) FROM dead_letters) AS dead, "
+                "(SELECT count(*) FROM inbox_doubles WHERE differs) AS differing, "
                 "(SELECT count(*) FROM runs WHERE state = 'unhandled') AS unhandled"
             )
-            return SimpleNamespace(**(row or {}))
+            rows = await database.rows("SELECT error_class, cause, raw FROM dead_letters ORDER BY dl_id")
+            letters = [(found["error_class"], found["cause"], bytes(found["raw"])) for found in rows]
+            return SimpleNamespace(**(row or {}), letters=letters)
 
         found = Store(
             PostgresInbox(database),
@@ -143,6 +148,40 @@ async def test_an_event_that_comes_again_is_counted_and_dropped(store: Store) ->
     await take(store, first)
     assert await take(store, arrival(1, event_id=first.event_id)) == []
     assert (await store.seen()).doubles == 1
+
+
+def again(first: Arrival, offset: int, value: bytes, lane: bytes = b"fast") -> Arrival:
+    """The same event id, with this value."""
+    other = arrival(offset, event_id=first.event_id)
+    return replace(other, received=replace(other.received, value=value, headers=(("tradeloop_lane", lane),)))
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one batch", "later"])
+async def test_an_id_with_other_content_is_a_dead_letter_and_never_runs(store: Store, together: bool) -> None:
+    first = arrival(0)
+    batches = [[first, again(first, 1, b'{"n": 2}')]] if together else [[first], [again(first, 1, b'{"n": 2}')]]
+    claims = [claim for batch in batches for claim in await take(store, *batch)]
+    assert [claim.run_id for claim in claims] == [first.run_id]
+    seen = await store.seen()
+    cause = f"event_id {first.event_id} was accepted before with other content, from events[0]@0"
+    assert (seen.doubles, seen.differing) == (1, 1)
+    assert seen.letters == [("EventIdReused", cause, b'{"n": 2}')]
+
+
+async def test_the_same_content_spelled_differently_is_only_a_double(store: Store) -> None:
+    first = arrival(0)
+    await take(store, first, again(first, 1, b'{"n":1}'))
+    seen = await store.seen()
+    assert (seen.doubles, seen.differing, seen.dead) == (1, 0, 0)
+
+
+async def test_what_the_sweep_tells_again_with_other_words_is_marked_and_nobodys_mistake(store: Store) -> None:
+    first = arrival(0)
+    told = replace(first, received=replace(first.received, headers=(("tradeloop_lane", b"sweep"),)))
+    await take(store, told)
+    await take(store, again(first, 1, b'{"n": 2}', lane=b"sweep"))
+    seen = await store.seen()
+    assert (seen.doubles, seen.differing, seen.dead) == (1, 1, 0)
 
 
 async def test_an_event_twice_in_one_batch_makes_one_run(store: Store) -> None:

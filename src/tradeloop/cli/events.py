@@ -86,6 +86,7 @@ def show(
             "lane": s.lane,
             "at": utc(s.at),
             "accepted": s.is_accepted,
+            "differs": s.differs,
         }
         for s in view.sightings
     ]
@@ -98,6 +99,7 @@ def show(
     )
     for sighting in view.sightings:
         what = "accepted" if sighting.is_accepted else "dropped as a double"
+        what += ", although it says something else (tradeloop dlq list)" if sighting.differs else ""
         place = f"{sighting.topic}[{sighting.partition}]@{sighting.offset}"
         typer.echo(f"  {moment(sighting.at)}  {place}  {sighting.lane or 'unknown'} lane  {what}")
     typer.echo(json.dumps(body, indent=2, ensure_ascii=False) if isinstance(body, dict) else str(body))

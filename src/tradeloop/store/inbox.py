@@ -25,14 +25,18 @@ ACCEPT: Final = """
 WITH subjects AS MATERIALIZED (
     SELECT count(pg_advisory_xact_lock(s.key)) AS locked
     FROM (SELECT DISTINCT hashtextextended(concat_ws(E'\\x1f', u.desk, u.subject), 0) AS key
-          FROM unnest(%(desks)s::text[], %(subjects)s::text[]) u(desk, subject) WHERE u.desk <> '' ORDER BY 1) s)
-SELECT a.claimed_run, a.claimed_fence FROM subjects, LATERAL accept_batch(
+          FROM unnest(%(desks)s::text[], %(subjects)s::text[]) u(desk, subject) WHERE u.desk <> '' ORDER BY 1) s),
+accepted AS MATERIALIZED (SELECT a.* FROM subjects, LATERAL accept_batch(
     %(group)s, %(owner)s, %(slots)s + 0 * subjects.locked::integer, %(dead_topic)s,
     %(topic_ids)s::uuid[], %(topics)s::text[], %(parts)s::integer[], %(offsets)s::bigint[], %(events)s::uuid[],
     %(runs)s::uuid[], %(types)s::text[], %(desks)s::text[], %(subjects)s::text[], %(lanes)s::text[],
     %(payloads)s::bytea[], %(headers)s::jsonb[], %(appended)s::timestamptz[],
     %(d_topic_ids)s::uuid[], %(d_topics)s::text[], %(d_parts)s::integer[], %(d_offsets)s::bigint[],
-    %(d_events)s::uuid[], %(d_causes)s::text[], %(d_classes)s::text[], %(d_raws)s::bytea[]) a
+    %(d_events)s::uuid[], %(d_causes)s::text[], %(d_classes)s::text[], %(d_raws)s::bytea[]) a),
+marked AS MATERIALIZED (SELECT mark_reused_ids(
+    (SELECT count(*) FROM accepted), %(dead_topic)s, %(topic_ids)s::uuid[], %(topics)s::text[], %(parts)s::integer[],
+    %(offsets)s::bigint[], %(payloads)s::bytea[]))
+SELECT a.claimed_run, a.claimed_fence FROM marked LEFT JOIN accepted a ON true
 """
 
 
@@ -69,7 +73,7 @@ class PostgresInbox:
             | _dead_columns(dead),
         )
         by_run = {arrival.run_id: arrival for arrival in arrivals}
-        return [_claim(by_run[row["claimed_run"]], row["claimed_fence"]) for row in rows]
+        return [_claim(by_run[row["claimed_run"]], row["claimed_fence"]) for row in rows if row["claimed_run"]]
 
 
 def _arrival_columns(arrivals: Sequence[Arrival]) -> dict[str, Any]:

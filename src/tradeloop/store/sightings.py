@@ -22,6 +22,8 @@ class Sighting:
     at: datetime
     is_accepted: bool
     """False when the event was known already and this arrival changed nothing."""
+    differs: bool = False
+    """Whether this arrival said something else under the same id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,15 @@ class Sightings:
             raise TradeloopError(f"several events begin with {prefix!r}: {ids}", hint="give one more character")
         (row,) = rows
         again = await self._database.rows(
-            'SELECT partition, "offset", lane, seen_at FROM inbox_doubles WHERE event_id = %s ORDER BY seen_at',
+            'SELECT partition, "offset", lane, seen_at, differs FROM inbox_doubles WHERE event_id = %s '
+            "ORDER BY seen_at",
             (row["event_id"],),
         )
         first = Sighting(row["topic"], row["partition"], row["offset"], row["lane"], row["received_at"], True)
+        doubles = [
+            Sighting(row["topic"], a["partition"], a["offset"], a["lane"], a["seen_at"], False, a["differs"])
+            for a in again
+        ]
         return EventView(
             event_id=row["event_id"],
             event_type=row["event_type"],
@@ -73,6 +80,5 @@ class Sightings:
             desk=row["desk"],
             payload=bytes(row["payload"]),
             headers=[(name, value) for name, value in row["headers"]],
-            sightings=[first]
-            + [Sighting(row["topic"], a["partition"], a["offset"], a["lane"], a["seen_at"], False) for a in again],
+            sightings=[first, *doubles],
         )

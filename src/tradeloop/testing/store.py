@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,8 +14,8 @@ from pydantic import JsonValue
 from tradeloop.domain.actions import Action, Effect, EffectState
 from tradeloop.domain.records import DeadLetter, Lane, Received, Record
 from tradeloop.domain.runs import Claim, Outcome
-from tradeloop.errors import RunLost
-from tradeloop.kafka.messages import to_record
+from tradeloop.errors import EventIdReused, RunLost
+from tradeloop.kafka.messages import LANE_HEADER, to_record
 from tradeloop.ports import Arrival, OutboxRow, TopicPartition
 
 
@@ -43,7 +44,9 @@ class MemoryStore:
     doubles: list[UUID] = field(default_factory=list)
     effects: dict[str, Effect] = field(default_factory=dict)
     _work: dict[UUID, _Work] = field(default_factory=dict)
-    _keys: set[UUID] = field(default_factory=set)
+    differing: set[UUID] = field(default_factory=set)
+    """Ids that came again with other content."""
+    _keys: dict[UUID, Received] = field(default_factory=dict)
     _positions: dict[tuple[str, UUID, int], int] = field(default_factory=dict)
     _leases: dict[UUID, float] = field(default_factory=dict)
     _outbox: list[OutboxRow] = field(default_factory=list)
@@ -75,9 +78,9 @@ class MemoryStore:
                 continue
             self._move(place, arrival.received.offset)
             if arrival.event_id in self._keys:
-                self.doubles.append(arrival.event_id)
+                self._repeat(arrival)
                 continue
-            self._keys.add(arrival.event_id)
+            self._keys[arrival.event_id] = arrival.received
             if not arrival.desk:
                 self.unhandled.add(arrival.run_id)
                 continue
@@ -233,7 +236,7 @@ class MemoryStore:
     async def known(self, event_ids: Sequence[UUID]) -> set[UUID]:
         """Which of these were published by the sweep, accepted, or buried."""
         buried = {letter.event_id for letter in self.dead if letter.source == "airflow"}
-        return set(event_ids) & (self._captured | self._keys | buried)
+        return set(event_ids) & (self._captured | self._keys.keys() | buried)
 
     async def remember(self, published: Sequence[tuple[UUID, Mapping[str, JsonValue]]]) -> None:
         """Keep the ids that the sweep has published."""
@@ -247,6 +250,19 @@ class MemoryStore:
         """Write dead letters of the capture edge."""
         for letter in letters:
             self._bury(letter)
+
+    def _repeat(self, arrival: Arrival) -> None:
+        first, again = self._keys[arrival.event_id], arrival.received
+        self.doubles.append(arrival.event_id)
+        if json.loads(first.value) == json.loads(again.value):
+            return
+        self.differing.add(arrival.event_id)
+        if {first.header(LANE_HEADER), again.header(LANE_HEADER)} == {Lane.SWEEP}:  # told again after a crash
+            return
+        place = f"{first.topic}[{first.partition}]@{first.offset}"
+        cause = f"event_id {arrival.event_id} was accepted before with other content, from {place}"
+        letter = DeadLetter("kafka", cause, EventIdReused.__name__, again.value, again.topic, again.topic_id)
+        self._bury(replace(letter, partition=again.partition, offset=again.offset, event_id=arrival.event_id))
 
     def _bury(self, letter: DeadLetter) -> None:
         def place(of: DeadLetter) -> tuple[object, ...]:

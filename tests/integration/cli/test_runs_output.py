@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -220,6 +221,38 @@ def test_a_shown_run_as_json_is_one_document(call: Call, seeded: dict[str, Arriv
     _, out, _ = call("runs", "show", str(seeded["done"].run_id), "--json")
     shown = json.loads(out)
     assert (shown["state"], shown["effect"]["state"], shown["steps"]) == ("done", "executed", [])
+
+
+def test_an_event_shows_that_its_id_came_again_with_other_content(
+    call: Call, seeded: dict[str, Arrival], database_url: str
+) -> None:
+    first = seeded["unhandled"]
+    changed = first.received.value.replace(b"manual__1", b"manual__2")
+
+    async def come_again() -> None:
+        async with Database(database_url, size=1) as database:
+            later = [
+                replace(first, received=replace(first.received, offset=10, value=first.received.value)),
+                replace(first, received=replace(first.received, offset=11, value=changed)),
+            ]
+            assert await PostgresInbox(database, "dead").accept("g", uuid4(), later, [], 10) == []
+            mirrored = await database.rows("SELECT value FROM outbox WHERE topic = 'dead'")
+            assert [bytes(row["value"]) for row in mirrored] == [changed]
+
+    asyncio.run(come_again())
+    code, out, _ = call("events", "show", str(first.event_id))
+    told = [line.rpartition("lane  ")[2] for line in out.splitlines() if " lane  " in line]
+    assert (code, told) == (
+        0,
+        [
+            "accepted",
+            "dropped as a double",
+            "dropped as a double, although it says something else (tradeloop dlq list)",
+        ],
+    )
+    shown = json.loads(call("events", "show", str(first.event_id), "--json")[1])
+    assert [seen["differs"] for seen in shown["sightings"]] == [False, False, True]
+    assert b"manual__2" not in json.dumps(shown["event"]).encode()
 
 
 def test_a_database_that_does_not_answer_is_said_so(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
