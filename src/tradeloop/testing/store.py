@@ -46,7 +46,8 @@ class MemoryStore:
     _work: dict[UUID, _Work] = field(default_factory=dict)
     differing: set[UUID] = field(default_factory=set)
     """Ids that came again with other content."""
-    _keys: dict[UUID, Received] = field(default_factory=dict)
+    _keys: set[UUID] = field(default_factory=set)
+    _firsts: dict[UUID, Received] = field(default_factory=dict)
     _positions: dict[tuple[str, UUID, int], int] = field(default_factory=dict)
     _leases: dict[UUID, float] = field(default_factory=dict)
     _outbox: list[OutboxRow] = field(default_factory=list)
@@ -80,7 +81,8 @@ class MemoryStore:
             if arrival.event_id in self._keys:
                 self._repeat(arrival)
                 continue
-            self._keys[arrival.event_id] = arrival.received
+            self._keys.add(arrival.event_id)
+            self._firsts[arrival.event_id] = arrival.received
             if not arrival.desk:
                 self.unhandled.add(arrival.run_id)
                 continue
@@ -236,7 +238,7 @@ class MemoryStore:
     async def known(self, event_ids: Sequence[UUID]) -> set[UUID]:
         """Which of these were published by the sweep, accepted, or buried."""
         buried = {letter.event_id for letter in self.dead if letter.source == "airflow"}
-        return set(event_ids) & (self._captured | self._keys.keys() | buried)
+        return set(event_ids) & (self._captured | self._keys | buried)
 
     async def remember(self, published: Sequence[tuple[UUID, Mapping[str, JsonValue]]]) -> None:
         """Keep the ids that the sweep has published."""
@@ -252,7 +254,7 @@ class MemoryStore:
             self._bury(letter)
 
     def _repeat(self, arrival: Arrival) -> None:
-        first, again = self._keys[arrival.event_id], arrival.received
+        first, again = self._firsts[arrival.event_id], arrival.received
         self.doubles.append(arrival.event_id)
         if json.loads(first.value) == json.loads(again.value):
             return
