@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from dateutil import tz
 
 from tradeloop.airflow.frames import MAX_FRAME_BYTES, unpack
 from tradeloop.airflow.xcom import ExactXCom, XComRefused
@@ -101,6 +102,12 @@ class Labelled(pd.DataFrame):  # type: ignore[misc]
             r"\['p'\] has values of the kind period",
         ),
         (pd.DataFrame({"o": [object()]}), r"\['o'\]\[0\] is object, which Airflow cannot hand on"),
+        (column([1], dtype=">i8"), "XCom: return_value.frame is a data frame that would not come back equal"),
+        (
+            column(["2026-01-02"], dtype="datetime64[ns]").a.dt.tz_localize(tz.tzoffset(None, 60)).to_frame(),
+            "of the type",
+        ),
+        (pd.DataFrame({"s": pd.arrays.SparseArray([1, 0])}), r"\['s'\] has values of the kind Sparse"),
         (Labelled({"a": [1]}), "is Labelled, a kind of data frame of another package"),
         (pd.DataFrame(np.zeros(MAX_FRAME_BYTES // 8 + 1)), "at most 16,777,216 are taken; write a file"),
     ],

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from airflow.sdk import serde
 from airflow.sdk.bases.xcom import BaseXCom
+from dateutil import tz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
@@ -55,6 +56,43 @@ class Unknown(BaseModel):
     amount: Decimal
 
 
+class Measure(BaseModel):
+    """A model whose JSON has what JSON cannot carry."""
+
+    value: float
+    text: str = ""
+
+
+class Turncoat:
+    """What comes back from Airflow is something else."""
+
+    def serialize(self) -> dict[str, str]:
+        return {"name": "turncoat"}
+
+    @staticmethod
+    def deserialize(data: dict[str, str], _: int) -> str:
+        return data["name"]
+
+
+class Vector:
+    """Like an array: whether two are equal has no single answer."""
+
+    def __init__(self, *numbers: int) -> None:
+        self.numbers = numbers
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("the truth value is ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def serialize(self) -> dict[str, list[int]]:
+        return {"numbers": list(self.numbers)}
+
+    @staticmethod
+    def deserialize(data: dict[str, list[int]], _: int) -> Vector:
+        return Vector(*data["numbers"])
+
+
 @dataclass
 class Row:
     """What Airflow turns into a mapping and back."""
@@ -66,7 +104,7 @@ class Row:
 def allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The models that a deployment allows Airflow to make."""
     monkeypatch.setattr(serde, "_extra_allowed", set(serde._extra_allowed))
-    for model in (Trade, Loose, Strict, Row):
+    for model in (Trade, Loose, Strict, Measure, Turncoat, Vector, Row):
         serde.allow_class(model)
 
 
@@ -179,6 +217,27 @@ def test_a_pydantic_model_comes_back_as_itself() -> None:
     assert str([back.amount, back.legs]) == str([trade.amount, trade.legs])
 
 
+@pytest.mark.parametrize("value", [Measure(value=float("inf")), Measure(value=-0.0, text="a\x00b")])
+def test_a_model_keeps_what_json_and_the_database_cannot_hold(value: Measure) -> None:
+    back = handed_on([value])[0]
+
+    assert (type(back), back) == (Measure, value)
+
+
+def test_a_moment_in_a_zone_of_another_package_stays_the_same_moment() -> None:
+    moment = datetime(2026, 7, 2, 3, 4, tzinfo=tz.gettz("Europe/Berlin"))
+
+    back = handed_on(moment)
+
+    assert (back, back.utcoffset(), str(back.tzinfo)) == (moment, timedelta(hours=2), "Europe/Berlin")
+
+
+def test_a_value_that_cannot_be_compared_is_handed_on_by_its_own_serializer() -> None:
+    back = handed_on({"v": Vector(1, 2)})["v"]
+
+    assert (type(back), back.numbers) == (Vector, (1, 2))
+
+
 def test_airflow_alone_would_have_changed_the_decimal() -> None:
     # If this fails, Airflow has learnt it, and the backend may go.
     stored = json.loads(json.dumps(BaseXCom.serialize_value(AMOUNT)))
@@ -196,6 +255,11 @@ def test_airflow_alone_would_have_changed_the_decimal() -> None:
         ([10**20], "XCom: return_value[0] is an integer of more than 64 bits"),
         ([Trade(amount=AMOUNT, booked_at=datetime(2026, 1, 2), legs={}, number=2**64)], "more than 64 bits"),
         (b"bytes", "XCom: return_value is bytes, which Airflow cannot hand on"),
+        (Turncoat(), "XCom: return_value is Turncoat and would come as str"),
+        (
+            {"at": datetime(2026, 1, 2, tzinfo=tz.tzoffset(None, 3600))},
+            "XCom: return_value.at is datetime, which Airflow cannot hand",
+        ),
     ],
 )
 def test_what_would_not_come_back_equal_is_refused_with_its_place(value: Any, told: str) -> None:
