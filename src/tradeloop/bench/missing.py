@@ -26,28 +26,31 @@ BEFORE_THE_KILL: Final = 4
 """Runs that are started together right before the API server is killed, so that tasks are at work then."""
 
 
-def measure(home: Path) -> Leg:
-    """Stop the broker while DAG runs emit events; once kill the API server with -9 meanwhile. Then audit."""
+def measure(home: Path, *, away_s: float = AWAY_S) -> Leg:
+    """Stop the broker while DAG runs emit events; once kill the API server with -9 meanwhile. Then audit.
+
+    With less than `AWAY_S` the fast lane may bring everything, and the sweep nothing.
+    """
     leg = Leg("missing", "(d) nothing missing: the broker away for longer than the producer's message time-out")
     leg.notes.append(
-        f"Broker stopped (SIGSTOP) for {AWAY_S:.0f} s, message time-out {MESSAGE_TIMEOUT_MS / 1000:.0f} s, "
+        f"Broker stopped (SIGSTOP) for {away_s:.0f} s, message time-out {MESSAGE_TIMEOUT_MS / 1000:.0f} s, "
         "a run with 3 events in one task every 2 s. Seen by both: arrived by both lanes, the second one dropped."
     )
     with Stage(home) as stage:
-        _measure_one(leg, stage, "broker stopped", kill=False)
-        _measure_one(leg, stage, "broker stopped, API server killed with -9", kill=True)
+        _measure_one(leg, stage, "broker stopped", away_s, kill=False)
+        _measure_one(leg, stage, "broker stopped, API server killed with -9", away_s, kill=True)
     return leg
 
 
-def _measure_one(leg: Leg, stage: Stage, case: str, *, kill: bool) -> None:
-    say(f"missing: {case}, for {AWAY_S:.0f} s")
+def _measure_one(leg: Leg, stage: Stage, case: str, away_s: float, *, kill: bool) -> None:
+    say(f"missing: {case}, for {away_s:.0f} s")
     since = datetime.now(UTC)
     with stage.stopped("kafka"):
         first = stage.trigger(DAG_ID)
         stage.wait_until_ended(DAG_ID, first)  # its events are the fast lane's now: the time that counts begins
-        runs = [first, *_emit(stage, AWAY_S / 2)]
+        runs = [first, *_emit(stage, away_s / 2)]
         runs += _kill_api_server(stage) if kill else []
-        runs += _emit(stage, AWAY_S / 2)
+        runs += _emit(stage, away_s / 2)
     say("missing: the broker is back; waiting for the runs and for the sweep")
     states = [stage.wait_until_ended(DAG_ID, run_id).state for run_id in runs]
     begun = time.monotonic()
