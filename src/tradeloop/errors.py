@@ -29,6 +29,8 @@ TradeloopError
 ├── CaptureGap                operator: the sweep's cursor is older than Airflow's oldest row
 ├── StackConflict             operator: another stack runs, or a port is taken
 ├── PartFailed                operator: a part of the local stack did not start
+├── UsageInvalid              caller: a word of the command line does not fit
+│   └── Ambiguous             several things begin with what was given
 └── NotFound                  caller: no such run, event or part
 """
 
@@ -214,6 +216,17 @@ class StackConflict(TradeloopError):
 
 class PartFailed(TradeloopError):
     """A part of the local stack did not start."""
+
+
+class UsageInvalid(TradeloopError):
+    """A word of the command line does not fit."""
+
+    actor = "caller"
+    exit_code = 2
+
+
+class Ambiguous(UsageInvalid):
+    """Several things begin with what was given."""
 
 
 class NotFound(TradeloopError):

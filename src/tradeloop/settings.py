@@ -6,7 +6,7 @@ import os
 import re
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any  # Any: what a file says of a setting, before it is checked
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -16,6 +16,7 @@ from tradeloop.domain.lifecycle import LifecycleType
 from tradeloop.errors import SettingInvalid
 
 PREFIX = "TRADELOOP_"
+PROFILE = "TRADELOOP_PROFILE"
 TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
 """What Kafka takes as a topic's name; none at all would be found out by the first record, which then waits for ever."""
 
@@ -98,27 +99,67 @@ class Settings(BaseSettings):
 
 @cache
 def load_settings() -> Settings:
-    """Read the settings once.
+    """Read the settings once; those of the profile that TRADELOOP_PROFILE names go before all others.
 
     Raises:
         SettingInvalid: names the variable, what was read and what is expected.
     """
+    name = os.environ.get(PROFILE, "")
+    given = _lines_of(profile_file(name)) if name else {}
     try:
-        return Settings()
+        # With a profile the folder's own `.env` is not read: half of one system and half of another fits nobody.
+        return Settings(_env_file=None if name else ".env", **given)
     except ValidationError as problem:
         error = problem.errors(include_url=False)[0]
-        name = PREFIX + str(error["loc"][0]).upper() if error["loc"] else "settings"
+        variable = PREFIX + str(error["loc"][0]).upper() if error["loc"] else "settings"
         raise SettingInvalid(
-            f"{name} is {error['input']!r}; {error['msg'][:1].lower()}{error['msg'][1:]}.", where=_origin(name)
+            f"{variable} is {error['input']!r}; {error['msg'][:1].lower()}{error['msg'][1:]}.",
+            where=_origin(variable, profile_file(name) if name else None),
         ) from problem
 
 
-def _origin(name: str) -> str:
+def profile_file(name: str) -> Path:
+    """The file of a profile: `.env.NAME` in this folder, or else `~/.config/tradeloop/NAME.env`.
+
+    Raises:
+        SettingInvalid: there is none; the known ones are named.
+    """
+    known = _profiles()
+    if name not in known:
+        raise SettingInvalid(
+            f"there is no profile {name!r}; known: {', '.join(sorted(known)) or 'none'}.",
+            hint=f"write its settings into .env.{name} or {_profiles_folder()}/{name}.env",
+        )
+    return known[name]
+
+
+def _profiles() -> dict[str, Path]:
+    found = {path.name.removesuffix(".env"): path for path in sorted(_profiles_folder().glob("*.env"))}
+    return found | {path.name.removeprefix(".env."): path for path in sorted(Path().glob(".env.*"))}
+
+
+def _profiles_folder() -> Path:
+    return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "tradeloop"
+
+
+def _lines_of(path: Path) -> dict[str, Any]:
+    values = {name.upper(): value for name, value in dotenv_values(path).items() if value is not None}
+    return {
+        field: values[PREFIX + field.upper()] for field in Settings.model_fields if PREFIX + field.upper() in values
+    }
+
+
+def _origin(name: str, profile: Path | None) -> str:
+    if profile and name in {key.upper() for key in dotenv_values(profile)}:
+        return _place(name, profile)
     if name in {key.upper() for key in os.environ}:
         return "read from: the environment"
-    if name in {key.upper() for key in dotenv_values(".env")}:
-        lines = Path(".env").read_text().splitlines()
-        given = re.compile(rf"\s*(export\s+)?{name}\s*=", re.IGNORECASE)
-        numbers = [number for number, line in enumerate(lines, 1) if given.match(line)]
-        return f"read from: .env line {numbers[-1]}" if numbers else "read from: .env"
+    if not profile and name in {key.upper() for key in dotenv_values(".env")}:
+        return _place(name, Path(".env"))
     return ""
+
+
+def _place(name: str, path: Path) -> str:
+    given = re.compile(rf"\s*(export\s+)?{name}\s*=", re.IGNORECASE)
+    numbers = [number for number, line in enumerate(path.read_text().splitlines(), 1) if given.match(line)]
+    return f"read from: {path} line {numbers[-1]}" if numbers else f"read from: {path}"

@@ -8,9 +8,27 @@ from typing import Annotated
 
 import typer
 
+from tradeloop.cli.endings import INTERRUPTED, MEANINGS, epilog
 from tradeloop.errors import TradeloopError
 
-COMMANDS = ("stack", "demo", "processes", "runs", "events", "audit", "dlq", "db", "doctor", "schema", "bench")
+EPILOG = epilog("tradeloop up --detach", "tradeloop runs list --since 1d --json", codes=MEANINGS).replace(
+    "\b\nExit codes:", "These options are accepted anywhere on the line, and so is --json.\n\n\b\nExit codes:"
+)
+
+COMMANDS = (
+    "stack",
+    "demo",
+    "processes",
+    "runs",
+    "events",
+    "audit",
+    "dlq",
+    "db",
+    "topics",
+    "doctor",
+    "schema",
+    "bench",
+)
 """Modules of commands, in the order of the help."""
 
 
@@ -23,13 +41,47 @@ def build_app() -> typer.Typer:
         help="Airflow events in, guarded decisions back, proved.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        add_completion=False,
         rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        epilog=EPILOG,
     )
     app.callback()(_globals)
     for name in COMMANDS:
         import_module(f"tradeloop.cli.{name}").register(app)
     return app
+
+
+def main() -> None:
+    """Run a command; whatever ends it is told in words, with the exit code of its kind. Never a traceback."""
+    words = sys.argv[1:]
+    sys.exit(_run(words))
+
+
+def _run(words: list[str]) -> int:
+    from tradeloop.cli.line import arranged, wants_json
+    from tradeloop.cli.output import OUTPUT, Output
+    from tradeloop.cli.problems import tell, tell_defect, tell_usage
+
+    vars(OUTPUT).update(vars(Output(as_json=wants_json(words))))
+    try:
+        code = build_app()(arranged(words), prog_name="tradeloop", standalone_mode=False)
+    except TradeloopError as problem:
+        return tell(problem)
+    except typer.TyperException as problem:
+        return tell_usage(problem)
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except Exception as problem:  # noqa: BLE001 - the last net: a defect is told as one, with a report
+        return tell_defect(problem, words)
+    if code == INTERRUPTED:
+        _tell_interrupted()
+    return code if isinstance(code, int) else 0
+
+
+def _tell_interrupted() -> None:
+    from tradeloop.cli.output import OUTPUT, note
+
+    note(f"interrupted{f': {OUTPUT.after_ctrl_c}' if OUTPUT.after_ctrl_c else ''}")
 
 
 def _version(wanted: bool) -> None:
@@ -40,29 +92,33 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def main() -> None:
-    """Run a command; an error of ours is told in words, with the exit code of its kind."""
-    from tradeloop.cli.output import hoist
-
-    try:
-        build_app()(hoist(sys.argv[1:]))
-    except TradeloopError as problem:
-        tell(problem)
-        sys.exit(problem.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
 def _globals(
-    fields: Annotated[str, typer.Option(help="Only these columns or keys: a,b,c.")] = "",
-    color: Annotated[str, typer.Option(help="auto, always or never (NO_COLOR and FORCE_COLOR count, too).")] = "auto",
-    time: Annotated[str, typer.Option(help="Times in tables: local, utc or relative; JSON is always UTC.")] = "local",
+    fields: Annotated[str, typer.Option(metavar="A,B", help="Only these columns or keys.")] = "",
+    color: Annotated[
+        str, typer.Option(metavar="WHEN", help="auto, always or never; also NO_COLOR, FORCE_COLOR.")
+    ] = "auto",
+    time: Annotated[str, typer.Option(metavar="HOW", help="local, utc or relative, in tables; JSON is UTC.")] = "local",
+    profile: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Settings of .env.NAME or ~/.config/tradeloop/NAME.env, before all others."),
+    ] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress.")] = False,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            show_default=False,
+            help="What lay beneath an error; -vv: all of it.",
+        ),
+    ] = 0,
+    yes: Annotated[bool, typer.Option("--yes", help="Answer questions with yes.")] = False,
     version: Annotated[  # noqa: ARG001
         bool, typer.Option("--version", is_eager=True, callback=_version, help="Print it, end.")
     ] = False,
 ) -> None:
-    """Airflow events in, guarded decisions back, proved. These options are accepted anywhere on the line."""
+    """Airflow events in, guarded decisions back, proved."""
     from tradeloop.cli.output import OUTPUT
 
     for name, value, known in (
@@ -73,14 +129,6 @@ def _globals(
             raise typer.BadParameter(f"{name} is {value!r}; {', '.join(known)} is expected")
     OUTPUT.fields = [part.strip() for part in fields.split(",") if part.strip()]
     OUTPUT.color, OUTPUT.time, OUTPUT.quiet = color, time, quiet
-
-
-def tell(problem: TradeloopError) -> None:
-    """Print an error: what, where, what to do next."""
-    print(f"error: {problem.message}", file=sys.stderr)
-    if problem.where:
-        print(f"  {problem.where}", file=sys.stderr)
-    if problem.hint:
-        print(f"  next: {problem.hint}", file=sys.stderr)
-    if os.environ.get("TRADELOOP_TRACEBACK"):
-        raise problem
+    OUTPUT.verbose, OUTPUT.is_agreed = verbose, yes
+    if profile:
+        os.environ["TRADELOOP_PROFILE"] = profile

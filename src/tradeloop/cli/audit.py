@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tradeloop.cli import waiting
+from tradeloop.cli.endings import FOUND, MEANINGS, UNREACHABLE, epilog
 from tradeloop.cli.output import JsonFlag, note, utc
 from tradeloop.cli.runs import period
 
@@ -16,9 +17,15 @@ if TYPE_CHECKING:
     from tradeloop.airflow.capture_audit import CaptureReport
     from tradeloop.airflow.lifecycle_audit import LifecycleReport
 
-EPILOG = "Example: tradeloop audit capture --since 1d. Exit codes: 0 complete, 6 not."
-FOUND = 6
-"""Exit code: finished, and found something."""
+EPILOG = epilog(
+    "tradeloop audit capture --since 1d",
+    "tradeloop audit capture --since 4h --json",
+    codes={
+        0: "complete",
+        FOUND: "an event is missing, doubled, phantom or pending",
+        UNREACHABLE: MEANINGS[UNREACHABLE],
+    },
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -38,8 +45,8 @@ def capture(
 ) -> None:
     """Compare Airflow's history with the inbox: missing, doubled, phantom and late events, and their lanes."""
     if accept_gap:
-        _tell_gap(asyncio.run(_accept_gap()))
-    report, runs = asyncio.run(_capture(since))
+        _tell_gap(waiting.run(_accept_gap(), "Airflow's history"))
+    report, runs = waiting.run(_capture(since), "Airflow's history and the inbox")
     if as_json:
         typer.echo(json.dumps(report.as_json() | {"lifecycle": runs.as_json()}))
     else:
@@ -79,13 +86,12 @@ async def _accept_gap() -> tuple[datetime, datetime] | None:
 
     from tradeloop.airflow.client import AirflowClient
     from tradeloop.airflow.sweep import accept_gap
-    from tradeloop.cli.context import stack_settings
+    from tradeloop.cli.context import open_database, stack_settings
     from tradeloop.store.captures import PostgresCaptures
-    from tradeloop.store.database import Database
 
     settings = stack_settings()
-    settings.require("database_url", "airflow_url")
-    async with Database(settings.database_url, size=1) as database, AirflowClient.from_settings(settings) as airflow:
+    settings.require("airflow_url")
+    async with open_database(settings) as database, AirflowClient.from_settings(settings) as airflow:
         gap = await accept_gap(airflow, PostgresCaptures(database), datetime.now(UTC))
     if gap:
         structlog.get_logger().warning("capture_gap_accepted", since=utc(gap[0]), until=utc(gap[1]))
@@ -98,15 +104,14 @@ async def _capture(since: str) -> tuple[CaptureReport, LifecycleReport]:
     from tradeloop.airflow.lifecycle import BEGAN
     from tradeloop.airflow.lifecycle_audit import audit_lifecycle
     from tradeloop.airflow.run_history import AirflowRunHistory
-    from tradeloop.cli.context import stack_settings
+    from tradeloop.cli.context import open_database, stack_settings
     from tradeloop.store.captures import PostgresCaptureHistory, PostgresCaptures
-    from tradeloop.store.database import Database
 
     settings = stack_settings()
-    settings.require("database_url", "airflow_url")
+    settings.require("airflow_url")
     now = datetime.now(UTC)
     start = now - period(since)
-    async with Database(settings.database_url, size=2) as database, AirflowClient.from_settings(settings) as airflow:
+    async with open_database(settings, size=2) as database, AirflowClient.from_settings(settings) as airflow:
         store = PostgresCaptureHistory(database)
         began = await PostgresCaptures(database).cursor(BEGAN) or now
         runs = await audit_lifecycle(AirflowRunHistory(airflow), store, settings, max(start, began), now)

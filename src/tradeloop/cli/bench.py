@@ -6,15 +6,17 @@ from typing import Annotated
 
 import typer
 
-from tradeloop.cli.audit import FOUND
+from tradeloop.cli.endings import FOUND, epilog
 
 QuickFlag = Annotated[bool, typer.Option("--quick", help="Fewer repeats: for trying it out, not for figures.")]
 JsonAlone = Annotated[bool, typer.Option("--json", help="Print the last line alone, the JSON object.")]
-EPILOG = (
-    "Example: tradeloop bench capture --only hook,call. Takes about 20 minutes, with --quick 8. Progress is on stderr; "
-    "the last line of stdout is one JSON object with every figure. Exit codes: 0 measured, whatever the times; "
-    "1 a leg broke off; 6 an event was missing, phantom or doubled; 130 Ctrl-C."
-)
+CODES = {
+    0: "measured, whatever the times",
+    1: "a leg broke off",
+    FOUND: "an event was missing, phantom or doubled",
+}
+CAPTURE = epilog("tradeloop bench capture --quick", "tradeloop bench capture --only hook,call --json", codes=CODES)
+ALL = epilog("tradeloop bench all --quick", "tradeloop bench all --json", codes=CODES)
 
 
 def register(app: typer.Typer) -> None:
@@ -22,8 +24,8 @@ def register(app: typer.Typer) -> None:
     bench = typer.Typer(
         help="Measurements: each on a real stack of its own, in a scratch folder, on free ports.", no_args_is_help=True
     )
-    bench.command("capture", epilog=EPILOG)(capture)
-    bench.command("all", epilog="Example: tradeloop bench all --quick.")(everything)
+    bench.command("capture", epilog=CAPTURE)(capture)
+    bench.command("all", epilog=ALL)(everything)
     app.add_typer(bench, name="bench")
 
 
@@ -32,7 +34,10 @@ def capture(
     quick: QuickFlag = False,
     as_json: JsonAlone = False,
 ) -> None:
-    """What capture costs a task, what is missing after a failure, how long an event takes."""
+    """What capture costs a task, what is missing after a failure, how long an event takes.
+
+    About 20 minutes, --quick 8. Progress is on stderr; the last line of stdout is one JSON object with its figures.
+    """
     from tradeloop.bench.capture import run
 
     legs = run([leg.strip() for leg in only.split(",") if leg.strip()], quick=quick, json_alone=as_json)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tradeloop.settings import Settings
+    from tradeloop.store.database import Database
 
 
 def stack_settings() -> Settings:
@@ -16,10 +20,13 @@ def stack_settings() -> Settings:
     """
     from pydantic import SecretStr
 
-    from tradeloop.settings import load_settings
+    from tradeloop.settings import PROFILE, load_settings
     from tradeloop.stack import addresses
 
+    quiet_logs()
     settings = load_settings()
+    if os.environ.get(PROFILE) and (settings.database_url or settings.kafka_bootstrap or settings.airflow_url):
+        return settings  # a profile that names a part of its own system is not completed by this machine's
     missing: dict[str, object] = {}
     for name, value in addresses(settings.home).items():
         given = getattr(settings, name)
@@ -28,3 +35,32 @@ def stack_settings() -> Settings:
     if settings.airflow_url:
         missing = {name: value for name, value in missing.items() if not name.startswith("airflow_")}
     return settings.model_copy(update=missing)
+
+
+def quiet_logs() -> None:
+    """Send log lines to stderr, never among the data: warnings, or everything with `-vv`."""
+    import logging
+
+    from tradeloop.cli.output import OUTPUT
+    from tradeloop.observability import configure_logging
+
+    configure_logging(level=logging.DEBUG if OUTPUT.verbose >= 2 else logging.WARNING)
+    # The pool writes a line for every try; what it means is in the error that the command ends with.
+    logging.getLogger("psycopg.pool").setLevel(logging.DEBUG if OUTPUT.verbose >= 2 else logging.CRITICAL)
+
+
+@asynccontextmanager
+async def open_database(settings: Settings, *, size: int = 1) -> AsyncIterator[Database]:
+    """The database of a command, which ends at once, and in words, when it does not answer.
+
+    Raises:
+        SettingInvalid: no database is set.
+        DatabaseUnreachable: it does not answer.
+    """
+    from tradeloop.store.database import Database
+
+    settings.require("database_url")
+    database = Database(settings.database_url, size=size)
+    await database.check()
+    async with database:
+        yield database

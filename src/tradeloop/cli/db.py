@@ -1,25 +1,26 @@
-"""tradeloop db, tradeloop topics: the schema and the topics."""
+"""tradeloop db: the database's schema."""
 
 from __future__ import annotations
 
-import json
-from typing import Annotated
-
 import typer
 
-JsonFlag = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+from tradeloop.cli.endings import FOUND, MEANINGS, UNREACHABLE, epilog
+from tradeloop.cli.output import JsonFlag, print_json
+
+MIGRATE = epilog("tradeloop db migrate", "tradeloop db migrate --json", codes=(UNREACHABLE,))
+STATUS = epilog(
+    "tradeloop db status",
+    "tradeloop db status --json",
+    codes={0: "up to date", FOUND: "migrations wait", UNREACHABLE: MEANINGS[UNREACHABLE]},
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     db = typer.Typer(help="The database's schema.", no_args_is_help=True)
-    db.command("migrate", epilog="Example: tradeloop db migrate --json")(migrate)
+    db.command("migrate", epilog=MIGRATE)(migrate)
+    db.command("status", epilog=STATUS)(status)
     app.add_typer(db, name="db")
-    topics = typer.Typer(help="Kafka's topics.", no_args_is_help=True)
-    topics.command("create", epilog="Example: tradeloop topics create")(create)
-    topics.callback()(lambda: None)
-    db.command("status", epilog="Example: tradeloop db status. Exit codes: 0 up to date, 6 migrations wait.")(status)
-    app.add_typer(topics, name="topics")
 
 
 def migrate(as_json: JsonFlag = False) -> None:
@@ -31,7 +32,7 @@ def migrate(as_json: JsonFlag = False) -> None:
     settings.require("database_url")
     applied = apply(settings.database_url)
     if as_json:
-        typer.echo(json.dumps({"applied": applied}))
+        print_json({"applied": applied})
     else:
         typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to do: the schema is up to date")
 
@@ -45,7 +46,7 @@ def status(as_json: JsonFlag = False) -> None:
     settings.require("database_url")
     found = ask(settings.database_url)
     if as_json:
-        typer.echo(json.dumps({"server": found.server, "applied": found.applied, "pending": found.pending}))
+        print_json({"server": found.server, "applied": found.applied, "pending": found.pending})
     else:
         typer.echo(found.server)
         for name in found.applied:
@@ -53,18 +54,4 @@ def status(as_json: JsonFlag = False) -> None:
         for name in found.pending:
             typer.echo(f"  … {name}   next: tradeloop db migrate")
     if found.pending:
-        raise typer.Exit(6)
-
-
-def create(as_json: JsonFlag = False) -> None:
-    """Create the topics that are missing."""
-    from tradeloop.cli.context import stack_settings
-    from tradeloop.kafka.topics import create_topics
-
-    settings = stack_settings()
-    settings.require("kafka_bootstrap")
-    created = create_topics(settings.kafka_bootstrap, settings)
-    if as_json:
-        typer.echo(json.dumps({"created": created}))
-    else:
-        typer.echo("\n".join(f"created {name}" for name in created) or "nothing to do: all topics exist")
+        raise typer.Exit(FOUND)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tradeloop.cli.endings import epilog
 from tradeloop.cli.output import JsonFlag
 
 if TYPE_CHECKING:
     from tradeloop.demo.screen import DemoScreen
     from tradeloop.settings import Settings
 
-EPILOG = "Examples: tradeloop demo · tradeloop demo --stop --json. Exit codes: 0 all the way round, 1 not, 130 Ctrl-C."
+EPILOG = epilog(
+    "tradeloop demo",
+    "tradeloop demo --stop --json",
+    codes={0: "all the way round, three times", 1: "a leg broke off"},
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -71,6 +75,8 @@ def _show(screen: DemoScreen) -> bool:
 
     settings = stack_settings()
     settings.require("database_url", "kafka_bootstrap", "airflow_url")
+    import asyncio
+
     return asyncio.run(show(settings, screen))
 
 

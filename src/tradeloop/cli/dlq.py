@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -12,15 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar  # Any: JSON for stdou
 
 import typer
 
+from tradeloop.cli.endings import NOT_FOUND, UNREACHABLE, epilog
 from tradeloop.cli.output import JsonFlag, moment, print_json, print_rows, utc
 from tradeloop.cli.runs import period
+from tradeloop.cli.waiting import run
 
 if TYPE_CHECKING:
     from tradeloop.store.letters import Letters, LetterView
 
 T = TypeVar("T")
-LIST = "Examples: tradeloop dlq list --since 1d · tradeloop dlq list --group. Exit codes: 0 done, 7 PostgreSQL is away."
-SHOW = "Examples: tradeloop dlq show 12 · tradeloop dlq show 12 --raw letter.bin. Exit codes: 0 done, 3 not found."
+LIST = epilog("tradeloop dlq list --since 1d", "tradeloop dlq list --group", codes=(UNREACHABLE,))
+SHOW = epilog("tradeloop dlq show 12", "tradeloop dlq show 12 --raw letter.bin", codes=(NOT_FOUND, UNREACHABLE))
 COLUMNS = {"id": "ID", "cause": "CAUSE", "source": "SOURCE", "place": "PLACE", "state": "STATE", "created_at": "AT"}
 GROUPS = {
     "error_class": "KIND",
@@ -49,14 +50,14 @@ def list_letters(
 ) -> None:
     """List dead letters, the newest first."""
     if group:
-        groups = [asdict(found) for found in asyncio.run(_with_letters(lambda letters: letters.groups()))]
+        groups = [asdict(found) for found in run(_with_letters(lambda letters: letters.groups()))]
         if as_json:
             print_json([row | {"first_at": utc(row["first_at"]), "last_at": utc(row["last_at"])} for row in groups])
         else:
             print_rows(GROUPS, groups, empty="No dead letter is open.")
         return
     after = datetime.now(UTC) - period(since) if since else None
-    views = asyncio.run(_with_letters(lambda letters: letters.recent(limit=limit, state=state, since=after)))
+    views = run(_with_letters(lambda letters: letters.recent(limit=limit, state=state, since=after)))
     if as_json:
         print_json([_json(view) for view in views])
         return
@@ -70,7 +71,7 @@ def show(
     as_json: JsonFlag = False,
 ) -> None:
     """Show one dead letter: cause, place, and its original bytes."""
-    view = asyncio.run(_with_letters(lambda letters: letters.find(letter)))
+    view = run(_with_letters(lambda letters: letters.find(letter)))
     if raw is not None:
         raw.write_bytes(view.raw)
         typer.echo(f"{len(view.raw):,} bytes written to {raw}", err=True)
@@ -130,11 +131,9 @@ def _json(view: LetterView) -> dict[str, Any]:
 
 
 async def _with_letters(ask: Callable[[Letters], Awaitable[T]]) -> T:
-    from tradeloop.cli.context import stack_settings
-    from tradeloop.store.database import Database
+    from tradeloop.cli.context import open_database, stack_settings
     from tradeloop.store.letters import Letters
 
     settings = stack_settings()
-    settings.require("database_url")
-    async with Database(settings.database_url, size=1) as database:
+    async with open_database(settings) as database:
         return await ask(Letters(database))

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any  # Any: JSON for stdout
 
 import typer
 
+from tradeloop.cli.endings import FOUND, MEANINGS, UNREACHABLE, epilog
 from tradeloop.cli.output import JsonFlag, print_json
+from tradeloop.cli.waiting import run
 
 if TYPE_CHECKING:
     from tradeloop.settings import Settings
 
-EPILOG = "Examples: tradeloop doctor · tradeloop doctor airflow --json. Exit codes: 0 all well, 6 something is not."
+EPILOG = epilog(
+    "tradeloop doctor",
+    "tradeloop doctor airflow --json",
+    codes={0: "all well", FOUND: "something is not", UNREACHABLE: MEANINGS[UNREACHABLE]},
+)
 PARTS = ("settings", "postgres", "kafka", "airflow", "workflows")
-FOUND = 6
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ def _kafka(settings: Settings) -> list[Finding]:
 
 def _airflow(settings: Settings) -> list[Finding]:
     settings.require("airflow_url")
-    return asyncio.run(_ask_airflow(settings))
+    return run(_ask_airflow(settings))
 
 
 async def _ask_airflow(settings: Settings) -> list[Finding]:

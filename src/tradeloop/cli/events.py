@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from collections.abc import Iterator
@@ -12,22 +11,31 @@ from typing import TYPE_CHECKING, Annotated, Any  # Any: JSON for stdout
 
 import typer
 
+from tradeloop.cli.endings import FAILED, NOT_FOUND, STILL_WAITING, UNREACHABLE, epilog
 from tradeloop.cli.output import JsonFlag, moment, note, print_json, utc
 from tradeloop.cli.runs import period
+from tradeloop.cli.waiting import run
 
 if TYPE_CHECKING:
     from tradeloop.domain.records import Received
     from tradeloop.store.sightings import EventView
 
-TAIL = (
-    "Examples: tradeloop events tail --since 10m · tradeloop events tail --type 'marketdata.*' --json. Ctrl-C ends it."
+TAIL = epilog(
+    "tradeloop events tail --since 10m --type 'marketdata.*'",
+    "tradeloop events tail --follow --json",
+    codes=(NOT_FOUND, UNREACHABLE),
 )
-SHOW = "Example: tradeloop events show 5f1c9f0e. Exit codes: 0 done, 3 not found, 7 PostgreSQL is away."
-PUBLISH = (
-    "Examples: tradeloop events publish event.json · my-tool | tradeloop events publish -. "
-    "Exit codes: 0 all published, 1 some refused, 8 some kept."
+SHOW = epilog("tradeloop events show 5f1c9f0e", "tradeloop events show 5f1c9f0e --json", codes=(NOT_FOUND, UNREACHABLE))
+PUBLISH = epilog(
+    "tradeloop events publish event.json",
+    "my-tool | tradeloop events publish - --json",
+    codes={
+        0: "all published",
+        1: "some were refused",
+        NOT_FOUND: "no such file",
+        STILL_WAITING: "some are kept until Kafka answers",
+    },
 )
-SOME_KEPT = 8
 
 
 def register(app: typer.Typer) -> None:
@@ -79,7 +87,7 @@ def show(
     event: Annotated[str, typer.Argument(help="The beginning of the event's id.")], as_json: JsonFlag = False
 ) -> None:
     """Show one event: its envelope, and where and by which lane it arrived."""
-    view = asyncio.run(_find(event))
+    view = run(_find(event))
     sightings = [
         {
             "place": f"{s.topic}[{s.partition}]@{s.offset}",
@@ -149,9 +157,9 @@ def publish(
         if waiting:
             note(f"{waiting} events are kept in {outbox}; they go out with the next publish, or by the relay.")
     if refused:
-        raise typer.Exit(1)
+        raise typer.Exit(FAILED)
     if waiting:
-        raise typer.Exit(SOME_KEPT)
+        raise typer.Exit(STILL_WAITING)
 
 
 def _read(source: str) -> tuple[list[Any], list[dict[str, Any]]]:
@@ -208,11 +216,9 @@ def _decoded(value: bytes) -> Any:
 
 
 async def _find(prefix: str) -> EventView:
-    from tradeloop.cli.context import stack_settings
-    from tradeloop.store.database import Database
+    from tradeloop.cli.context import open_database, stack_settings
     from tradeloop.store.sightings import Sightings
 
     settings = stack_settings()
-    settings.require("database_url")
-    async with Database(settings.database_url, size=1) as database:
+    async with open_database(settings) as database:
         return await Sightings(database).find(prefix)

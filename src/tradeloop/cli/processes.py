@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -10,18 +9,27 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
+from tradeloop.cli.endings import epilog
+
 if TYPE_CHECKING:
+    import asyncio
+
     from tradeloop.settings import Settings
 
-
+CODES = {
+    0: "ended by SIGTERM or Ctrl-C, after the drain",
+    1: "broken off by a failure; the log says which",
+}
+WORKER = epilog("tradeloop worker", "TRADELOOP_CONCURRENCY=8 TRADELOOP_LOG_FORMAT=json tradeloop worker", codes=CODES)
+RELAY = epilog("tradeloop relay", "TRADELOOP_SWEEP=false tradeloop relay", codes=CODES)
 LEAVE_AFTER_S: Final = 5.0
 """After the drain: connections close within this, and longer only keeps a supervisor waiting."""
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(epilog="Example: tradeloop worker")(worker)
-    app.command(epilog="Example: tradeloop relay")(relay)
+    app.command(epilog=WORKER)(worker)
+    app.command(epilog=RELAY)(relay)
 
 
 def worker() -> None:
@@ -43,6 +51,8 @@ def relay() -> None:
 
 
 def _serve(settings: Settings, serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    import asyncio
+
     from tradeloop.observability import configure_logging
 
     configure_logging(settings.log_format)
@@ -75,6 +85,8 @@ def _leave_threads_behind() -> None:
 
 
 async def _worker(settings: Settings, stop: asyncio.Event) -> None:
+    import asyncio
+
     from tradeloop.airflow.client import AirflowClient
     from tradeloop.engine.effects import TriggerDag
     from tradeloop.engine.intake import Intake
@@ -125,6 +137,7 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def _relay(settings: Settings, stop: asyncio.Event) -> None:
+    import asyncio
     from contextlib import AsyncExitStack
 
     from tradeloop.airflow.client import AirflowClient

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any  # Any: JSON for stdout
 
 import typer
 
+from tradeloop.cli import waiting
+from tradeloop.cli.endings import DONE, MEANINGS, NOT_FOUND, STILL_WAITING, UNREACHABLE, epilog
 from tradeloop.cli.output import JsonFlag, moment, print_json, print_rows, printable
 
 if TYPE_CHECKING:
@@ -25,13 +26,23 @@ COLUMNS = {
     "desk": "DESK",
     "received_at": "RECEIVED",
 }
-STILL_WAITING = 8
 WATCH_EVERY_S = 0.3
-LIST = (
-    "Examples: tradeloop runs list --since 1d --state failed · tradeloop runs list --json. Exit codes: 0 done, 7 away."
+LIST = epilog(
+    "tradeloop runs list --since 1d --state failed",
+    "tradeloop runs list --json --fields id,state",
+    codes=(UNREACHABLE,),
 )
-SHOW = "Examples: tradeloop runs show 0b1e77aa · tradeloop runs show 0b1e77aa --json. Exit codes: 0 done, 3 not found."
-WATCH = "Example: tradeloop runs watch 0b1e77aa --timeout 60. Exit codes: 0 ended, 3 not found, 8 still waiting."
+SHOW = epilog("tradeloop runs show 0b1e77aa", "tradeloop runs show 0b1e77aa --json", codes=(NOT_FOUND, UNREACHABLE))
+WATCH = epilog(
+    "tradeloop runs watch 0b1e77aa --timeout 60",
+    "tradeloop runs watch 0b1e77aa --json",
+    codes={
+        DONE: "the run ended",
+        NOT_FOUND: "no such run",
+        UNREACHABLE: MEANINGS[UNREACHABLE],
+        STILL_WAITING: "still waiting when --timeout ended",
+    },
+)
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -52,7 +63,7 @@ def list_runs(
     as_json: JsonFlag = False,
 ) -> None:
     """List runs, the newest first."""
-    views = asyncio.run(_recent(state, desk, since, limit))
+    views = waiting.run(_recent(state, desk, since, limit))
     if as_json:
         print_json([_json(view) for view in views])
         return
@@ -76,7 +87,7 @@ def show(
     as_json: JsonFlag = False,
 ) -> None:
     """Show one run: event, steps, decision with its reasons, effect."""
-    view, steps = asyncio.run(_one(run))
+    view, steps = waiting.run(_one(run))
     if as_json:
         print_json(_json(view) | {"steps": [{"nodes": s.nodes, "at": s.at.isoformat()} for s in steps]})
         return
@@ -105,6 +116,8 @@ def watch(
     as_json: JsonFlag = False,
 ) -> None:
     """Follow one run until it ends: each state and each step as it happens; with --json one object a line."""
+    import asyncio
+
     if not asyncio.run(_watch(run, timeout, as_json=as_json)):
         raise typer.Exit(STILL_WAITING)
 
@@ -154,43 +167,39 @@ def period(text: str) -> timedelta:
 
 
 async def _recent(state: str, desk: str, since: str, limit: int) -> list[RunView]:
-    from tradeloop.cli.context import stack_settings
-    from tradeloop.store.database import Database
+    from tradeloop.cli.context import open_database, stack_settings
     from tradeloop.store.history import RunHistory
 
     settings = stack_settings()
-    settings.require("database_url")
     after = datetime.now(UTC) - period(since) if since else None
-    async with Database(settings.database_url, size=2) as database:
+    async with open_database(settings) as database:
         return await RunHistory(database, settings.instance).recent(limit=limit, state=state, desk=desk, since=after)
 
 
 async def _one(prefix: str) -> tuple[RunView, list[Step]]:
-    from tradeloop.cli.context import stack_settings
+    from tradeloop.cli.context import open_database, stack_settings
     from tradeloop.engine.steps import steps_of
     from tradeloop.store.checkpoints import CheckpointStore
-    from tradeloop.store.database import Database
     from tradeloop.store.history import RunHistory
 
     settings = stack_settings()
-    settings.require("database_url")
-    async with Database(settings.database_url, size=2) as database:
+    async with open_database(settings) as database:
         view = await RunHistory(database, settings.instance).find(prefix)
         return view, await steps_of(CheckpointStore(database), view.run_id)
 
 
 async def _watch(prefix: str, timeout_s: float, *, as_json: bool) -> bool:
-    from tradeloop.cli.context import stack_settings
+    import asyncio
+
+    from tradeloop.cli.context import open_database, stack_settings
     from tradeloop.engine.steps import steps_of
     from tradeloop.store.checkpoints import CheckpointStore
-    from tradeloop.store.database import Database
     from tradeloop.store.history import RunHistory
 
     settings = stack_settings()
-    settings.require("database_url")
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s
-    async with Database(settings.database_url, size=2) as database:
+    async with open_database(settings) as database:
         history, saver = RunHistory(database, settings.instance), CheckpointStore(database)
         first = await history.find(prefix)
         told: list[str] = []

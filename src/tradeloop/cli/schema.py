@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-EPILOG = (
-    "Examples: tradeloop schema events · tradeloop schema asyncapi -o docs/schema. Exit codes: 0 done, 2 wrong usage."
-)
+from tradeloop.cli.endings import epilog
+
+EPILOG = epilog("tradeloop schema events", "tradeloop schema asyncapi -o docs/schema")
 
 
 def register(app: typer.Typer) -> None:

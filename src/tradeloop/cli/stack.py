@@ -9,20 +9,30 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tradeloop.cli.endings import CONFLICT, FAILED, INTERRUPTED, NOT_FOUND, epilog
+
 if TYPE_CHECKING:
     from tradeloop.settings import Settings
 
 OnlyOption = Annotated[str, typer.Option(help="Parts, separated by commas, such as postgres,kafka,airflow.")]
-CODES = "Exit codes: 0 done, 1 a part failed, 2 wrong usage, 5 a stack runs already, 130 Ctrl-C."
+UP = epilog(
+    "tradeloop up --detach",
+    "tradeloop up --only postgres,kafka",
+    codes={FAILED: "a part did not start; its log is named", CONFLICT: "a stack runs here already"},
+)
+DOWN = epilog(
+    "tradeloop down",
+    "tradeloop down --wipe --yes",
+    codes={CONFLICT: "a program that is no supervisor runs this stack for itself"},
+)
+STATUS = epilog("tradeloop status", "tradeloop status --json", codes={0: "up", NOT_FOUND: "no stack is up here"})
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command(epilog=f"Examples: tradeloop up --detach · tradeloop up --only postgres,kafka. {CODES}")(up)
-    app.command(epilog=f"Examples: tradeloop down · tradeloop down --wipe. {CODES}")(down)
-    app.command(epilog="Examples: tradeloop status · tradeloop status --json. Exit codes: 0 up, 3 no stack is up.")(
-        status
-    )
+    app.command(epilog=UP)(up)
+    app.command(epilog=DOWN)(down)
+    app.command(epilog=STATUS)(status)
 
 
 def up(
@@ -50,7 +60,7 @@ def up(
                 screen(part, state, detail, elapsed_s)
 
         if run_in_foreground(settings, parts, progress) == signal.SIGINT:
-            raise typer.Exit(130)
+            raise typer.Exit(INTERRUPTED)
 
 
 def down(
@@ -90,7 +100,7 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON docume
         for name, value in found["addresses"].items():
             typer.echo(f"  {name:<16} {value}")
     if found["state"] != "up":
-        raise typer.Exit(3)
+        raise typer.Exit(NOT_FOUND)
 
 
 def _tell_addresses(settings: Settings) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from tradeloop.settings import PREFIX, Settings
+from tradeloop.settings import PREFIX, PROFILE, Settings
 from tradeloop.stack.part import Context, Part
 from tradeloop.stack.processes import Child, python_environment
 
@@ -65,7 +65,7 @@ def settings_in_use(context: Context) -> Settings:
 
 def as_environment(settings: Settings) -> dict[str, str]:
     """The variables from which a child process reads exactly these settings, whatever its `.env` says."""
-    return {PREFIX + name.upper(): _text(getattr(settings, name)) for name in Settings.model_fields}
+    return {PROFILE: ""} | {PREFIX + name.upper(): _text(getattr(settings, name)) for name in Settings.model_fields}
 
 
 def _text(value: object) -> str:

@@ -41,8 +41,17 @@ SCHEMA_MISSING: Final = (
 )
 TRANSACTION_CONFLICTS: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 CONFLICT_ATTEMPTS: Final = 5
+CHECK_S: Final = 5
 
 Pool = AsyncConnectionPool[psycopg.AsyncConnection[DictRow]]
+
+
+def unreachable(url: str, problem: psycopg.Error) -> DatabaseUnreachable:
+    """The error for a connection that was not to be had: host, port and cause in one line, never the password."""
+    known = psycopg.conninfo.conninfo_to_dict(url)
+    place = f"{known.get('host', 'localhost')}:{known.get('port', 5432)}"
+    cause = str(problem).strip().splitlines()[0].rpartition("failed: ")[2] if str(problem).strip() else "no answer"
+    return DatabaseUnreachable(f"PostgreSQL at {place} did not answer: {cause}", hint="tradeloop doctor postgres")
 
 
 class Database:
@@ -74,6 +83,18 @@ class Database:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.pool.close()
+
+    async def check(self) -> None:
+        """Connect once, without the pool's patience.
+
+        Raises:
+            DatabaseUnreachable: no connection within 5 s; the message names host, port and cause.
+        """
+        try:
+            connection = await psycopg.AsyncConnection.connect(self.url, connect_timeout=CHECK_S)
+        except psycopg.OperationalError as problem:
+            raise unreachable(self.url, problem) from problem
+        await connection.close()
 
     async def rows(self, sql: LiteralString, arguments: Mapping[str, Any] | Sequence[Any] = ()) -> list[DictRow]:
         """Run one statement and return its rows.

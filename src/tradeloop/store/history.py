@@ -10,7 +10,7 @@ from psycopg.rows import DictRow
 
 from tradeloop.domain.decisions import Decision
 from tradeloop.domain.runs import RunState, RunView, decision_id_of
-from tradeloop.errors import NotFound, TradeloopError
+from tradeloop.errors import Ambiguous, NotFound, UsageInvalid
 from tradeloop.store.database import Database
 
 LIVE_STATES: Final = {
@@ -63,7 +63,7 @@ class RunHistory:
 
         Raises:
             NotFound: no run.
-            TradeloopError: several; the message lists them.
+            Ambiguous: several; the message lists them.
         """
         low, high = id_bounds(prefix)
         rows = await self._database.rows(
@@ -77,7 +77,7 @@ class RunHistory:
             raise NotFound(f"no run begins with {prefix!r}.", hint="tradeloop runs list")
         if len(rows) > 1:
             found = " ".join(str(self._view(row).decision_id)[: max(8, len(prefix) + 1)] for row in rows)
-            raise TradeloopError(f"{len(rows)} runs begin with {prefix!r}: {found}", hint="give one more character")
+            raise Ambiguous(f"{len(rows)} runs begin with {prefix!r}: {found}", hint="give one more character")
         return self._view(rows[0])
 
     async def _live(self, low: UUID, high: UUID) -> list[UUID]:
@@ -120,7 +120,7 @@ def _state_codes(state: str) -> list[str] | None:
         wanted = RunState(state)
     except ValueError as problem:
         words = ", ".join(known.value for known in RunState)
-        raise TradeloopError(f"no state is called {state!r}; known: {words}") from problem
+        raise UsageInvalid(f"no state is called {state!r}; known: {words}") from problem
     return [wanted.value, *(code for code, word in LIVE_STATES.items() if word is wanted)]
 
 

@@ -12,8 +12,8 @@ import psycopg
 from langgraph.checkpoint.postgres import PostgresSaver
 from psycopg.rows import DictRow, dict_row
 
-from tradeloop.errors import DatabaseUnreachable, SettingInvalid
-from tradeloop.store.database import OPTIONS, SCHEMA
+from tradeloop.errors import SettingInvalid
+from tradeloop.store.database import OPTIONS, SCHEMA, unreachable
 
 LOCK: Final = 0x74726164656C6F70
 """Two processes that migrate at once wait for each other by this advisory lock ("tradelop")."""
@@ -56,7 +56,7 @@ def migrate(database_url: str) -> list[str]:
         with psycopg.connect(database_url, autocommit=True, options=OPTIONS, row_factory=dict_row) as connection:
             return _migrate(connection)
     except psycopg.OperationalError as problem:
-        raise DatabaseUnreachable(f"PostgreSQL did not answer: {problem}", hint="tradeloop doctor") from problem
+        raise unreachable(database_url, problem) from problem
 
 
 def _migrate(connection: psycopg.Connection[DictRow]) -> list[str]:
@@ -125,7 +125,7 @@ def status(database_url: str) -> SchemaStatus:
             rows = connection.execute(query).fetchall() if exists and exists["found"] else []
             number = connection.info.server_version
     except psycopg.OperationalError as problem:
-        raise DatabaseUnreachable(f"PostgreSQL did not answer: {problem}", hint="tradeloop doctor") from problem
+        raise unreachable(database_url, problem) from problem
     done = {row["version"] for row in rows}
     names = {m.version: f"{m.version:04d}_{m.name}" for m in migrations()}
     return SchemaStatus(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from tradeloop.errors import NotFound, TradeloopError
+from tradeloop.errors import Ambiguous, NotFound
 from tradeloop.store.database import Database
 from tradeloop.store.history import id_bounds
 
@@ -49,7 +49,8 @@ class Sightings:
         """The event whose id begins with `prefix`.
 
         Raises:
-            NotFound: none; TradeloopError: several.
+            NotFound: none.
+            Ambiguous: several.
         """
         low, high = id_bounds(prefix)
         rows = await self._database.rows(
@@ -61,7 +62,7 @@ class Sightings:
             raise NotFound(f"no event begins with {prefix!r}.", hint="tradeloop events tail, or tradeloop dlq list")
         if len(rows) > 1:
             ids = " ".join(str(row["event_id"])[:13] for row in rows)
-            raise TradeloopError(f"several events begin with {prefix!r}: {ids}", hint="give one more character")
+            raise Ambiguous(f"several events begin with {prefix!r}: {ids}", hint="give one more character")
         (row,) = rows
         again = await self._database.rows(
             'SELECT partition, "offset", lane, seen_at, differs FROM inbox_doubles WHERE event_id = %s '

@@ -131,9 +131,13 @@ def test_the_list_names_every_run_with_its_state_and_decision(call: Call, seeded
     assert code == 0
     lines = out.splitlines()
     assert lines[0].split()[:2] == ["ID", "STATE"]
-    assert [line.split()[1] for line in lines[1:] if line.split()[1] in seeded] == [
-        line.split()[1] for line in lines[1:]
-    ]
+    assert {(line.split()[1], line.split()[2]) for line in lines[1:]} == {
+        ("✓", "done"),
+        ("✗", "failed"),
+        ("▸", "running"),
+        ("…", "queued"),
+        ("○", "unhandled"),
+    }
     done = next(line for line in lines if " done " in line)
     assert "SPX/[red]2009[/]" in done
     assert "REFETCH" in done
@@ -182,7 +186,7 @@ def test_the_list_can_be_narrowed(
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("list", "--state", "sleeping"), 1, "no state is called 'sleeping'; known: queued, running"),
+        (("list", "--state", "sleeping"), 2, "no state is called 'sleeping'; known: queued, running"),
         (("list", "--since", "yesterday"), 2, "'yesterday' is no time span"),
         (("show", "zzz"), 3, "'zzz' is no id"),
         (("show", "00000000"), 3, "no run begins with '00000000'"),
@@ -259,7 +263,7 @@ def test_a_database_that_does_not_answer_is_said_so(call: Call, monkeypatch: pyt
     monkeypatch.setenv("TRADELOOP_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     code, out, err = call("db", "migrate")
     assert (code, out) == (7, "")
-    assert err.startswith("error: PostgreSQL did not answer")
+    assert err.startswith("error: PostgreSQL at 127.0.0.1:1 did not answer: ")
 
 
 def test_migrating_again_changes_nothing_and_says_so(call: Call) -> None:
