@@ -22,6 +22,7 @@ TradeloopError
 │   ├── DatabaseUnreachable
 │   └── AirflowUnreachable
 ├── PublishFailed             platform: the broker did not acknowledge
+├── OutboxUnusable            operator: the file that keeps events for Kafka can be neither read nor written
 ├── AirflowRefused            operator: Airflow answered no
 │   ├── AirflowForbidden      a permission is missing
 │   └── DagUnavailable        the DAG is missing, paused or does not import
@@ -172,6 +173,15 @@ class PublishFailed(TradeloopError):
         super().__init__(message)
         self.acknowledged = acknowledged
         """Which of the records, by their place in the call, are on the log all the same."""
+
+
+class OutboxUnusable(TradeloopError):
+    """The file that keeps events while Kafka is away can be neither read nor written."""
+
+    def __init__(self, message: str = "", *, acknowledged: frozenset[int] = frozenset(), hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.acknowledged = acknowledged
+        """Which of the events, by their place in the call, are on the log; the others may be published again."""
 
 
 class AirflowRefused(TradeloopError):

@@ -39,8 +39,9 @@ async def test_of_two_migrations_at_once_each_step_is_applied_by_one(empty_url: 
     assert sorted(len(names) for names in applied) == [0, 0, len(migrations())]
 
 
-def test_numbers_of_migrations_are_without_gaps() -> None:
-    assert [migration.version for migration in migrations()] == list(range(1, len(migrations()) + 1))
+def test_no_two_migrations_have_one_number() -> None:
+    numbers = [migration.version for migration in migrations()]
+    assert numbers == sorted(set(numbers))
 
 
 def test_a_file_that_was_changed_after_it_was_applied_is_refused(
@@ -55,7 +56,7 @@ def test_a_file_that_was_changed_after_it_was_applied_is_refused(
 
 def test_a_step_that_fails_leaves_nothing_behind(empty_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     known = migrations()
-    broken = replace(known[0], version=len(known) + 1, name="broken", sql="CREATE TABLE half (); SELECT 1/0")
+    broken = replace(known[0], version=known[-1].version + 1, name="broken", sql="CREATE TABLE half (); SELECT 1/0")
     monkeypatch.setattr(module, "migrations", lambda: [*known, broken])
     with pytest.raises(psycopg.errors.DivisionByZero):
         migrate(empty_url)
@@ -69,7 +70,7 @@ def test_a_schema_of_a_newer_release_is_refused(empty_url: str, monkeypatch: pyt
     migrate(empty_url)
     known = migrations()
     monkeypatch.setattr(module, "migrations", lambda: known[:-1])
-    with pytest.raises(SettingInvalid, match=f"is of a newer release.*migration {len(known)}"):
+    with pytest.raises(SettingInvalid, match=f"is of a newer release.*migration {known[-1].version}"):
         migrate(empty_url)
 
 
