@@ -90,6 +90,7 @@ async def test_every_end_of_a_run_and_its_tasks_is_told_once(
     assert len(str(retried["error"])) == 2_000
     assert all(failed[name] for name in ("start_at", "end_at"))
     assert float(str(failed["duration_s"])) > 0
+    assert not any("a-secret-of-the-firm" in event.to_json() for event in found)
     ended = by_type["workflow.failed"].payload.data
     assert (ended["failed_tasks"], ended["upstream_failed_tasks"]) == (["always_fails"], ["never_starts"])
 
