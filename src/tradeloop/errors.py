@@ -27,6 +27,13 @@ TradeloopError
 │   ├── AirflowForbidden      a permission is missing
 │   └── DagUnavailable        the DAG is missing, paused or does not import
 ├── EffectConflict            human: the target holds something else under our key
+├── EffectInvalid             developer: an effect of one's own cannot be loaded
+├── EffectRefused             operator: the target of an effect said no, for good
+├── EffectBlocked             operator: the target of an effect says no for now; certainly nothing happened
+├── EffectUnanswered          platform: no clear answer; whether the effect happened is not known yet
+├── ActionDiverged            human: a run wants another action than the one that stands in its slot
+├── OutcomeUnknown            human: nobody but a person can tell whether an effect happened
+├── EffectSettled             caller: the effect's outcome is known already
 ├── CaptureGap                operator: the sweep's cursor is older than Airflow's oldest row
 ├── StackConflict             operator: another stack runs, or a port is taken
 ├── PartFailed                operator: a part of the local stack did not start
@@ -210,6 +217,48 @@ class EffectConflict(TradeloopError):
     """The target holds something else under our key."""
 
     actor = "human"
+
+
+class EffectInvalid(TradeloopError):
+    """An effect of one's own cannot be loaded."""
+
+    actor = "developer"
+
+
+class EffectRefused(TradeloopError):
+    """The target of an effect said no, for good."""
+
+
+class EffectBlocked(TradeloopError):
+    """The target of an effect says no for now; certainly nothing happened."""
+
+    retriable = True
+
+
+class EffectUnanswered(TradeloopError):
+    """The target of an effect gave no clear answer: whether it happened is not known yet."""
+
+    actor = "platform"
+    retriable = True
+
+
+class ActionDiverged(TradeloopError):
+    """The run wants another action than the one that stands in its slot of the ledger."""
+
+    actor = "human"
+
+
+class OutcomeUnknown(TradeloopError):
+    """Whether an effect happened is not known, and nobody but a person can find out."""
+
+    actor = "human"
+
+
+class EffectSettled(TradeloopError):
+    """The effect's outcome is known already."""
+
+    actor = "caller"
+    exit_code = 5
 
 
 class CaptureGap(TradeloopError):

@@ -14,9 +14,9 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from tradeloop.domain.actions import Action, Effect
+from tradeloop.domain.actions import Action, Begun, Effect, EffectState, TargetClass
 from tradeloop.domain.records import DeadLetter, Delivery, Received, Record
-from tradeloop.domain.runs import Claim, Outcome
+from tradeloop.domain.runs import Claim, Outcome, RunState
 
 TopicPartition = tuple[UUID, int]
 """Kafka's topic id and the partition's number."""
@@ -101,6 +101,13 @@ class Runs(Protocol):
         """Let the run rest and come back; False when another worker owns it."""
         ...
 
+    async def suspend(self, owner: UUID, claim: Claim, state: RunState, reason: str) -> bool:
+        """Leave the run until somebody acts (OUTCOME_UNKNOWN or VERSION_UNAVAILABLE); False when it was lost.
+
+        When no effect of the run is unknown any more, it is queued instead of suspended.
+        """
+        ...
+
     async def record(self, owner: UUID, outcomes: Sequence[Outcome], decisions_topic: str) -> set[UUID]:
         """Write decision, audit record, outbox row and the run's end in one transaction.
 
@@ -110,22 +117,35 @@ class Runs(Protocol):
 
 
 class EffectLedger(Protocol):
-    """Rows of intended and done side effects."""
+    """Rows of intended and done side effects: one an event and slot."""
 
     async def prepare(self, owner: UUID, claim: Claim, slot: str, decision_id: UUID, action: Action) -> Effect:
-        """Write the effect down, or read what stands there: the first action of a slot is *the* action."""
+        """Write the effect down, or read what stands there: the first action of a slot is *the* action.
+
+        One that has certainly not happened gives way: failed in an earlier run, or never called by an earlier owner.
+        """
         ...
 
-    async def start(self, owner: UUID, claim: Claim, key: str) -> bool:
-        """prepared or executing -> executing, committed before the call; False when the run is not ours any more."""
+    async def begin(self, owner: UUID, claim: Claim, key: str, target_class: TargetClass, within_s: float) -> Begun:
+        """What to do next, committed before it is done; `within_s` bounds how long an unclear answer may last."""
         ...
 
-    async def finish(self, key: str, *, executed: bool, result: Mapping[str, JsonValue], error: str) -> None:
-        """executing -> executed or failed: a truth from the real caller is always taken."""
+    async def doubt(self, owner: UUID, claim: Claim, key: str, reason: str) -> bool:
+        """executing -> outcome_unknown; False when the run was lost or the truth came in between."""
         ...
 
-    async def block(self, key: str, reason: str) -> None:
-        """executing -> prepared: the target refused for a reason that can pass."""
+    async def finish(
+        self, owner: UUID, claim: Claim, key: str, *, executed: bool, result: Mapping[str, JsonValue], error: str
+    ) -> None:
+        """-> executed or failed: that it was done is taken from whoever did it, a no only from the last caller."""
+        ...
+
+    async def block(self, owner: UUID, claim: Claim, key: str, reason: str) -> None:
+        """executing -> prepared, by the last caller: the target refused for a reason that can pass."""
+        ...
+
+    async def resolve(self, key: str, outcome: EffectState, by: str, reason: str) -> Effect:
+        """outcome_unknown -> executed, failed or prepared (do it), by a person, audited; the run is queued again."""
         ...
 
 
@@ -150,6 +170,10 @@ class Outbox(Protocol):
 
     async def pending(self, lanes: Sequence[int], limit: int) -> list[OutboxRow]:
         """The oldest rows of these lanes, in order."""
+        ...
+
+    async def append(self, record: Record) -> None:
+        """Add a record of an effect; what belongs to a decision comes with the run's record."""
         ...
 
     async def remove(self, ids: Sequence[int]) -> None:

@@ -47,8 +47,12 @@ class GraphState(TypedDict, total=False):
 class Acting(Protocol):
     """The only way from a graph to an effect."""
 
-    async def perform(self, slot: str, action: Action) -> dict[str, Any]:
-        """Carry the action out, once, through the ledger; returns what became of it."""
+    async def perform(self, slot: str, action: Action, *, adopts: bool = False) -> dict[str, Any]:
+        """Carry the action out, once, through the ledger; returns what became of it.
+
+        The first action of a slot is *the* action. A node that decides and acts in one may have decided otherwise
+        before a crash: with `adopts` the first one is carried out and returned as `action`, without it the run ends.
+        """
         ...
 
 
@@ -169,10 +173,15 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
-def _import_workflows(where: str, value: str) -> list[Workflow]:
+def import_named(value: str) -> Any:
+    """What `module:name` or `folder/file.py:name` names; raises what the import raises."""
     module, _, name = value.rpartition(":")
+    return getattr(_import_file(Path(module)) if module.endswith(".py") else import_module(module), name)
+
+
+def _import_workflows(where: str, value: str) -> list[Workflow]:
     try:
-        target = getattr(_import_file(Path(module)) if module.endswith(".py") else import_module(module), name)
+        target = import_named(value)
     except (ImportError, AttributeError, ValueError, OSError, SyntaxError) as problem:
         raise WorkflowInvalid(
             f"workflow {value!r} cannot be loaded: {problem}", where=where, hint="module:name or folder/file.py:name"

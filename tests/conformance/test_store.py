@@ -11,17 +11,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tradeloop import Action, Decision, WorkflowEvent
-from tradeloop.domain.actions import EffectState
-from tradeloop.domain.records import DeadLetter, Received
+from tradeloop import Decision, WorkflowEvent
+from tradeloop.domain.records import DeadLetter, Received, Record
 from tradeloop.domain.runs import Claim, Outcome, RunState, new_run_id
-from tradeloop.errors import RunLost
 from tradeloop.ports import Arrival
 from tradeloop.testing.store import MemoryStore
 
 TOPIC = UUID("00000000-0000-0000-0000-0000000000aa")
 GROUP = "conformance"
-ACTION = Action(kind="trigger_dag", target="publish_batch", params={"symbol": "SPX"})
 
 
 @dataclass
@@ -284,43 +281,6 @@ async def test_a_worker_that_leaves_gives_its_runs_back(store: Store) -> None:
     assert len(await store.runs.claim(uuid4(), ["desk"], 10)) == 1
 
 
-async def test_the_first_action_of_a_slot_is_the_action(store: Store) -> None:
-    (claim,) = await take(store, arrival(0))
-    first = await store.effects.prepare(store.owner, claim, "act", uuid4(), ACTION)
-    again = await store.effects.prepare(store.owner, claim, "act", uuid4(), ACTION)
-    other = await store.effects.prepare(store.owner, claim, "act", uuid4(), Action(kind="trigger_dag", target="other"))
-    assert first == again == other
-
-
-async def test_an_effect_goes_from_prepared_over_executing_to_executed(store: Store) -> None:
-    (claim,) = await take(store, arrival(0))
-    effect = await store.effects.prepare(store.owner, claim, "act", uuid4(), ACTION)
-    assert effect.state is EffectState.PREPARED
-    assert await store.effects.start(store.owner, claim, effect.key)
-    await store.effects.finish(effect.key, executed=True, result={"dag_run_id": "x"}, error="")
-    done = await store.effects.prepare(store.owner, claim, "act", uuid4(), ACTION)
-    assert (done.state, done.calls, done.result) == (EffectState.EXECUTED, 1, {"dag_run_id": "x"})
-    assert not await store.effects.start(store.owner, claim, effect.key)
-
-
-async def test_a_blocked_effect_is_prepared_again_and_says_why(store: Store) -> None:
-    (claim,) = await take(store, arrival(0))
-    effect = await store.effects.prepare(store.owner, claim, "act", uuid4(), ACTION)
-    await store.effects.start(store.owner, claim, effect.key)
-    await store.effects.block(effect.key, "DAG is paused")
-    waiting = await store.effects.prepare(store.owner, claim, "act", uuid4(), ACTION)
-    assert (waiting.state, waiting.blocked_reason) == (EffectState.PREPARED, "DAG is paused")
-
-
-async def test_whoever_lost_the_run_prepares_and_starts_nothing(store: Store) -> None:
-    (claim,) = await take(store, arrival(0))
-    effect = await store.effects.prepare(store.owner, claim, "act", uuid4(), ACTION)
-    stranger = uuid4()
-    assert not await store.effects.start(stranger, claim, effect.key)
-    with pytest.raises(RunLost):
-        await store.effects.prepare(stranger, claim, "act", uuid4(), ACTION)
-
-
 async def test_the_capture_cursor_never_moves_back(store: Store) -> None:
     late, early = datetime(2026, 11, 2, tzinfo=UTC), datetime(2026, 11, 1, tzinfo=UTC)
     assert await store.captures.cursor("business") is None
@@ -368,6 +328,14 @@ async def test_the_first_id_that_is_bound_to_a_key_stays(store: Store) -> None:
     await store.captures.remember([(first, {"dag_id": "d"})])
     assert await store.captures.bind({key: second}) == {key: first}
     assert await store.captures.known([first, second]) == {first}
+
+
+async def test_a_record_of_an_effect_waits_in_the_outbox_too(store: Store) -> None:
+    record = Record("events", b"SPX", b'{"n": 1}', (("ce_id", b"x"), ("ce_id", b"y")))
+    await store.outbox.append(record)
+    lanes = await store.outbox.hold(store.owner, 10)
+    (row,) = await store.outbox.pending(lanes, 10)
+    assert row.record == record
 
 
 async def test_large_rows_of_the_outbox_are_handed_out_a_few_at_a_time(database_url: str) -> None:

@@ -26,7 +26,13 @@ CALL_TIMEOUT_S: Final = 10.0
 class Posting:
     """workflow.Acting without a ledger: the target is called, and nobody remembers that it was."""
 
-    async def perform(self, slot: str, action: Action) -> dict[str, Any]:
+    async def perform(
+        self,
+        slot: str,
+        action: Action,
+        *,
+        adopts: bool = False,  # noqa: ARG002 - the port's
+    ) -> dict[str, Any]:
         """POST the action's parameters to its target, an URL."""
         import httpx
 

@@ -88,7 +88,7 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
     import asyncio
 
     from tradeloop.airflow.client import AirflowClient
-    from tradeloop.engine.effects import TriggerDag
+    from tradeloop.effects.trigger_dag import TriggerDag
     from tradeloop.engine.intake import Intake
     from tradeloop.engine.runner import Runner
     from tradeloop.engine.worker import Worker, WorkerOptions

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any  # Any: JSON given by a graph
 from uuid import UUID
@@ -57,6 +59,39 @@ class EffectState(StrEnum):
     OUTCOME_UNKNOWN = "outcome_unknown"
 
 
+class TargetClass(StrEnum):
+    """What a target can do about a call whose answer nobody has."""
+
+    KEYED = "keyed"
+    """It drops a second call of the same key: calling again is safe."""
+    QUERYABLE = "queryable"
+    """It can be asked whether it was done. That it was not is no proof while the old caller may still be alive."""
+    BLIND = "blind"
+    """Neither: only a person can find out."""
+
+
+class Turn(StrEnum):
+    """What the run's owner does next about an effect."""
+
+    CALL = "call"
+    ASK = "ask"
+    UNKNOWN = "unknown"
+    """Leave it to a person."""
+    SETTLED = "settled"
+    """Read it again: the truth came in between."""
+    LOST = "lost"
+    """Stop silently: the run has another owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The ledger's answer to the start of a call."""
+
+    turn: Turn
+    is_overdue: bool = False
+    """Whether the target has given no clear answer for so long that a person is to look."""
+
+
 class Effect(BaseModel):
     """One row of the ledger."""
 
@@ -68,8 +103,14 @@ class Effect(BaseModel):
     action: Action
     state: EffectState
     calls: int = 0
-    """How often the target was called."""
+    """How many calls may have reached the target; one that was certainly refused for now does not count."""
     blocked_reason: str = ""
     """Why a refusal that can pass (missing or paused DAG, permission) holds it back."""
     result: dict[str, JsonValue] = Field(default_factory=dict)
     error: str = ""
+    fence: int = 0
+    """Of the last caller."""
+    prepared_at: datetime | None = None
+    executing_at: datetime | None = None
+    """When the last call began."""
+    finished_at: datetime | None = None

@@ -2,135 +2,42 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
+from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any, Final, Protocol  # Any: JSON for a graph's state
+from typing import Any, Final, assert_never  # Any: JSON for a graph's state
 from uuid import UUID
 
 from pydantic import JsonValue
 
-from tradeloop.domain.actions import Action, Effect, EffectState
+from tradeloop.domain.actions import Action, Begun, Effect, EffectState, TargetClass, Turn
+from tradeloop.domain.canonical import canonical_json, unstorable
 from tradeloop.domain.events import WorkflowEvent
 from tradeloop.domain.runs import Claim
+from tradeloop.effects.effector import MAX_DEPTH, Effector, PerTarget, Queryable, depth_of
 from tradeloop.errors import (
+    ActionDiverged,
     AirflowForbidden,
     AirflowRefused,
-    AirflowUnreachable,
     DagUnavailable,
+    DatabaseUnreachable,
     DecisionInvalid,
+    EffectBlocked,
     EffectConflict,
+    EffectInvalid,
+    EffectRefused,
+    EffectUnanswered,
+    OutcomeUnknown,
     RunLost,
 )
-from tradeloop.ports import AirflowApi, DagRunView, EffectLedger
+from tradeloop.ports import EffectLedger
 
-PREFLIGHT_KEPT_S: Final = 5.0
-"""How long a DAG that could start is believed to: longer would show a paused DAG as startable."""
-CONFLICT: Final = 409
-NO_ANSWERS: Final = frozenset({408, 425, 429})
-"""Refusals below 500 that say nothing of what was asked: time-out, too early, too many."""
-MAX_DEPTH: Final = 8
-"""A chain of decisions and events longer than this is a loop; a person looks at it."""
-
-
-class Effector(Protocol):
-    """Carries out one kind of action at its target."""
-
-    async def execute(self, effect: Effect, cause: WorkflowEvent) -> Mapping[str, JsonValue]:
-        """Do it, or find it done; returns what the target says of it.
-
-        Raises:
-            EffectConflict: the target holds something else under our key.
-            AirflowRefused: no, for good; its retriable subclasses: no, for now.
-            AirflowUnreachable: no answer; whether it happened is not known.
-        """
-        ...
-
-
-class TriggerDag:
-    """Effect `trigger_dag`: one DAG run whose id is the decision's.
-
-    Whatever is not a 200 is settled by reading the run of that id and comparing the digest in its conf: a 409 alone
-    does not say that our run exists.
-    """
-
-    def __init__(self, airflow: AirflowApi) -> None:
-        self._airflow = airflow
-        self._startable: dict[str, float] = {}
-
-    async def execute(self, effect: Effect, cause: WorkflowEvent) -> Mapping[str, JsonValue]:
-        """Start the run, or find it started."""
-        dag_id, run_id = effect.action.target, _dag_run_id(effect)
-        if effect.calls > 0:
-            found = await self._find(dag_id, run_id)
-            if found is not None:
-                return _settled(effect, found)
-        await self._preflight(dag_id)
-        try:
-            return _settled(effect, await self._airflow.trigger_dag(dag_id, run_id, _conf(effect, cause)))
-        except AirflowForbidden:
-            raise
-        except (AirflowRefused, AirflowUnreachable) as problem:
-            found = await self._find(dag_id, run_id)
-            if found is not None:
-                return _settled(effect, found)
-            if isinstance(problem, AirflowRefused) and not _is_final(problem):
-                raise AirflowUnreachable(f"{problem.message}; there is no run {run_id}: asked again") from problem
-            raise
-
-    async def _find(self, dag_id: str, run_id: str) -> DagRunView | None:
-        try:
-            return await self._airflow.dag_run(dag_id, run_id)
-        except AirflowForbidden:
-            raise
-        except AirflowRefused as problem:  # a question that is refused does not say that nothing happened
-            raise AirflowUnreachable(f"whether DAG run {run_id} exists is not known: {problem.message}") from problem
-
-    async def _preflight(self, dag_id: str) -> None:
-        if time.monotonic() - self._startable.get(dag_id, -PREFLIGHT_KEPT_S) < PREFLIGHT_KEPT_S:
-            return
-        try:
-            problem = await self._airflow.dag_problem(dag_id)
-        except AirflowForbidden:
-            raise
-        except AirflowRefused as refusal:
-            problem = refusal.message
-        if problem:
-            self._startable.pop(dag_id, None)
-            raise DagUnavailable(f"DAG {dag_id}: {problem}", hint="the run is started as soon as the DAG can be")
-        self._startable[dag_id] = time.monotonic()
-
-
-def _is_final(problem: AirflowRefused) -> bool:
-    """Whether the refusal of a POST is a definite no: 409 says that something exists, and 5xx says nothing."""
-    return isinstance(problem, DagUnavailable) or (
-        problem.status < 500 and problem.status not in NO_ANSWERS and problem.status != CONFLICT
-    )
-
-
-def _dag_run_id(effect: Effect) -> str:
-    return str(effect.decision_id) if effect.slot == "act" else f"{effect.decision_id}.{effect.slot}"
-
-
-def _conf(effect: Effect, cause: WorkflowEvent) -> dict[str, JsonValue]:
-    return {
-        **effect.action.params,
-        "decision_id": str(effect.decision_id),
-        "action_digest": effect.action.digest,
-        "correlation_id": str(cause.correlation_id or cause.event_id),
-        "causation_id": str(effect.decision_id),
-        "depth": _depth(cause) + 1,
-    }
-
-
-def _depth(event: WorkflowEvent) -> int:
-    depth = (event.metadata.model_extra or {}).get("chain_depth", 0)
-    return depth if isinstance(depth, int) else 0
-
-
-def _settled(effect: Effect, run: DagRunView) -> Mapping[str, JsonValue]:
-    if run.conf.get("action_digest") != effect.action.digest:
-        raise EffectConflict(f"DAG run {run.run_id} of {run.dag_id} exists with another action's digest")
-    return {"dag_id": run.dag_id, "dag_run_id": run.run_id, "state": run.state}
+WITHIN_S: Final = {TargetClass.KEYED: 900.0, TargetClass.QUERYABLE: 60.0, TargetClass.BLIND: 60.0}
+"""How long a target may give no clear answer before a person is asked; below the half hour that a run is retried."""
+MAX_RESULT_BYTES: Final = 100_000
+"""What a target says goes into the ledger, the checkpoint and the announced decision."""
+DATABASE_PAUSES_S: Final = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+"""What the target answered is worth some patience: when it is lost, a person may have to find out."""
 
 
 class LedgeredActing:
@@ -151,34 +58,144 @@ class LedgeredActing:
         self._claim = claim
         self._decision_id = decision_id
         self._event = event
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """Branches of one graph that want the same slot wait for each other."""
 
-    async def perform(self, slot: str, action: Action) -> dict[str, Any]:
+    async def perform(self, slot: str, action: Action, *, adopts: bool = False) -> dict[str, Any]:
         """Carry the action out, once, through the ledger; returns what became of it.
+
+        When another action stands in the slot, `adopts` carries that one out; the caller must then make its decision
+        fit the view's `action`. Without it the run ends.
 
         Raises:
             RunLost: another worker owns the run.
+            ActionDiverged: another action stands in the slot.
+            OutcomeUnknown: only a person can tell whether it happened.
             TradeloopError: with `retriable` set when the same call may succeed later.
         """
-        effector = self._effectors.get(action.kind)
-        if effector is None:
+        if action.kind not in self._effectors:
             raise DecisionInvalid(f"no effect is called {action.kind!r}; known: {', '.join(sorted(self._effectors))}")
-        if _depth(self._event) >= MAX_DEPTH:
+        if depth_of(self._event) >= MAX_DEPTH:
             raise DecisionInvalid(f"the chain of events and decisions is {MAX_DEPTH} long: a loop is likely")
-        effect = await self._ledger.prepare(self._owner, self._claim, slot, self._decision_id, action)
-        if effect.state in (EffectState.EXECUTED, EffectState.FAILED):
-            return _view(effect, effect.state, effect.result, effect.error)
-        if not await self._ledger.start(self._owner, self._claim, effect.key):
-            raise RunLost(f"run {self._claim.run_id} belongs to another worker")
+        async with self._turns[slot]:
+            while True:  # a second round only when the truth came in between
+                effect = await self._ledger.prepare(self._owner, self._claim, slot, self._decision_id, action)
+                if not adopts and effect.action.digest != action.digest:
+                    raise ActionDiverged(
+                        f"slot {slot} holds {effect.action.kind} {effect.action.target} ({effect.state.value}), this "
+                        f"run wants {action.kind} {action.target}",
+                        hint=f"tradeloop effects show {effect.key[:8]}",
+                    )
+                if effect.state in (EffectState.EXECUTED, EffectState.FAILED):
+                    view: dict[str, Any] | None = _view(effect, effect.state, effect.result, effect.error)
+                else:
+                    view = await self._settle(effect)
+                if view is not None:
+                    is_own = effect.action.digest == action.digest
+                    return view if is_own else {**view, "action": effect.action.model_dump(mode="json")}
+
+    async def _settle(self, effect: Effect) -> dict[str, Any] | None:
+        """Call, ask, or give up; None when the effect must be read again."""
+        effector = self._effectors.get(effect.action.kind)
+        if effector is None:  # adopted from a worker that has more effects than this one
+            raise EffectUnanswered(f"this worker has no effect {effect.action.kind!r}; another may")
+        target_class = _class_of(effector, effect.action)
+        begun = await self._ledger.begin(self._owner, self._claim, effect.key, target_class, WITHIN_S[target_class])
+        match begun.turn:
+            case Turn.LOST:
+                raise RunLost(f"run {self._claim.run_id} belongs to another worker")
+            case Turn.UNKNOWN:
+                raise _unknown(effect, effect.error or "its caller did not come back")
+            case Turn.SETTLED:
+                return None
+            case Turn.ASK:
+                return await self._ask(effector, effect, begun)
+            case Turn.CALL:
+                return await self._call(effector, effect, begun, target_class)
+            case _:
+                assert_never(begun.turn)
+
+    async def _call(
+        self, effector: Effector, effect: Effect, begun: Begun, target_class: TargetClass
+    ) -> dict[str, Any] | None:
         try:
             result = await effector.execute(effect, self._event)
-        except (AirflowForbidden, DagUnavailable) as problem:
-            await self._ledger.block(effect.key, problem.message)
+        except (AirflowForbidden, DagUnavailable, EffectBlocked) as problem:
+            await self._ledger.block(self._owner, self._claim, effect.key, problem.message)
             raise
-        except (AirflowRefused, EffectConflict) as problem:
-            await self._ledger.finish(effect.key, executed=False, result={}, error=problem.message)
-            return _view(effect, EffectState.FAILED, {}, problem.message)
-        await self._ledger.finish(effect.key, executed=True, result=result, error="")
-        return _view(effect, EffectState.EXECUTED, result, "")
+        except (AirflowRefused, EffectConflict, EffectRefused) as problem:
+            return await self._finish(effect, EffectState.FAILED, {}, problem.message)
+        except Exception as problem:  # whatever it was, the call may have reached the target
+            if target_class is TargetClass.QUERYABLE:
+                return await self._ask(effector, effect, begun, problem)
+            if target_class is TargetClass.BLIND or begun.is_overdue or isinstance(problem, OutcomeUnknown):
+                await self._doubt(effect, str(problem) or type(problem).__name__)
+                return None
+            raise  # keyed: the same call again is safe
+        return await self._finish(effect, EffectState.EXECUTED, _storable(result), "")
+
+    async def _ask(
+        self, effector: Effector, effect: Effect, begun: Begun, problem: Exception | None = None
+    ) -> dict[str, Any] | None:
+        """Ask the target. Absent is no proof while the old call may still be under way: later it is a person's."""
+        if not isinstance(effector, Queryable):
+            raise EffectInvalid(f"effect {effector.kind!r} is queryable and has no `find`")
+        reason = f"{problem}; the target does not know it" if problem else "the target does not know it"
+        try:
+            found = await effector.find(effect)
+        except Exception as away:
+            if begun.is_overdue:
+                await self._doubt(effect, f"the target could not be asked: {away}")
+                return None
+            raise
+        if found is not None:
+            return await self._finish(effect, EffectState.EXECUTED, _storable(found), "")
+        if begun.is_overdue:
+            await self._doubt(effect, reason)
+            return None
+        raise EffectUnanswered(f"{reason} yet: asked again") from problem
+
+    async def _doubt(self, effect: Effect, reason: str) -> None:
+        """Leave it to a person; returns when that was not needed any more."""
+        if await self._ledger.doubt(self._owner, self._claim, effect.key, reason):
+            raise _unknown(effect, reason)
+
+    async def _finish(
+        self, effect: Effect, state: EffectState, result: Mapping[str, JsonValue], error: str
+    ) -> dict[str, Any]:
+        executed = state is EffectState.EXECUTED
+        for pause_s in (*DATABASE_PAUSES_S, None):
+            try:
+                await self._ledger.finish(
+                    self._owner, self._claim, effect.key, executed=executed, result=result, error=error
+                )
+                break
+            except DatabaseUnreachable:
+                if pause_s is None:
+                    raise
+                await asyncio.sleep(pause_s)
+        return _view(effect, state, result, error)
+
+
+def _class_of(effector: Effector, action: Action) -> TargetClass:
+    return effector.class_for(action) if isinstance(effector, PerTarget) else effector.target_class
+
+
+def _unknown(effect: Effect, reason: str) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"whether {effect.action.kind} {effect.action.target} happened is not known: {reason}",
+        hint=f"tradeloop effects show {effect.key[:8]}",
+    )
+
+
+def _storable(result: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
+    """The target's answer, or why it cannot be kept: the effect has happened all the same."""
+    try:
+        text = canonical_json(dict(result))
+    except (TypeError, ValueError) as problem:
+        return {"unstorable": str(problem)[:200]}
+    reason = unstorable(text) or (f"{len(text):,} characters" if len(text) > MAX_RESULT_BYTES else "")
+    return {"unstorable": reason} if reason else result
 
 
 def _view(effect: Effect, state: EffectState, result: Mapping[str, JsonValue], error: str) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from langgraph.graph.state import CompiledStateGraph
 from tradeloop.domain.decisions import Decision
 from tradeloop.domain.events import MAX_EVENT_BYTES, EventMetadata, EventPayload, WorkflowEvent
 from tradeloop.domain.runs import Claim, Outcome, RunState, decision_id_of
-from tradeloop.engine.effects import Effector, LedgeredActing
+from tradeloop.effects.effector import Effector
+from tradeloop.engine.effects import LedgeredActing
 from tradeloop.errors import DecisionInvalid, RunTimedOut, TradeloopError, WorkflowMissing
 from tradeloop.ports import EffectLedger
 from tradeloop.workflow import GraphContext, Workflow, decision_of

@@ -13,10 +13,10 @@ from uuid import UUID, uuid4
 import structlog
 
 from tradeloop.domain.records import Received
-from tradeloop.domain.runs import Claim, Outcome
+from tradeloop.domain.runs import Claim, Outcome, RunState
 from tradeloop.engine.intake import Intake
 from tradeloop.engine.runner import Runner
-from tradeloop.errors import CrashLoop, DatabaseUnreachable, RunBroken, RunLost
+from tradeloop.errors import CrashLoop, DatabaseUnreachable, OutcomeUnknown, RunBroken, RunLost, TradeloopError
 from tradeloop.ports import Runs
 
 log = structlog.get_logger()
@@ -212,6 +212,8 @@ class Worker:
             except RunLost:
                 log.info("run_lost")
                 self._let_go(claim)
+            except OutcomeUnknown as problem:
+                await self._suspend(claim, RunState.OUTCOME_UNKNOWN, problem)
             except asyncio.CancelledError:
                 task = asyncio.current_task()
                 if task is None or task.cancelling():
@@ -229,6 +231,11 @@ class Worker:
             return
         log.error("run_failed", error=str(problem), error_class=type(problem).__name__)
         self._outcomes.put_nowait(self._runner.failure(claim, problem))
+
+    async def _suspend(self, claim: Claim, state: RunState, problem: TradeloopError) -> None:
+        if await self._persist(lambda: self._runs.suspend(self.owner, claim, state, problem.message)):
+            log.error("run_suspended", state=state.value, error=problem.message, hint=problem.hint)
+        self._let_go(claim)
 
     async def _rest(self, claim: Claim, problem: Exception) -> None:
         ceiling = min(RETRY_CAP_S, RETRY_BASE_S * 2**claim.fails)

@@ -10,14 +10,14 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
-from tradeloop.domain.actions import Action, Effect, EffectState
+from tradeloop.domain.actions import Action, Begun, Effect, EffectState, TargetClass, Turn
 from tradeloop.domain.runs import Claim
-from tradeloop.errors import RunLost
+from tradeloop.errors import EffectSettled, NotFound, RunLost
 from tradeloop.store.database import Database
 from tradeloop.store.texts import storable
 
-CALL_TIMEOUT_S: Final = 60.0
-"""After this the caller is believed gone; smaller than Airflow's slowest honest answer would repeat calls in flight."""
+MAX_ERROR_CHARS: Final = 4000
+"""Reasons are for people; a page of HTML in every row would slow every list."""
 
 
 class PostgresEffects:
@@ -50,33 +50,66 @@ class PostgresEffects:
         )
         if row is None:
             raise RunLost(f"run {claim.run_id} belongs to another worker")
-        return _effect(row)
+        return effect_of(row)
 
-    async def start(self, owner: UUID, claim: Claim, key: str) -> bool:
-        """prepared or executing -> executing, committed before the call."""
+    async def begin(self, owner: UUID, claim: Claim, key: str, target_class: TargetClass, within_s: float) -> Begun:
+        """What to do next about the effect; committed before the call."""
         row = await self._database.row(
-            "SELECT start_effect(%s, %s, %s, %s, %s) AS started",
-            (owner, claim.run_id, claim.fence, bytes.fromhex(key), CALL_TIMEOUT_S),
+            "SELECT turn, overdue FROM begin_effect(%s, %s, %s, %s, %s, %s)",
+            (owner, claim.run_id, claim.fence, bytes.fromhex(key), target_class.value, within_s),
         )
-        return bool(row and row["started"])
+        return Begun(Turn(row["turn"]), row["overdue"]) if row else Begun(Turn.LOST)
 
-    async def finish(self, key: str, *, executed: bool, result: Mapping[str, JsonValue], error: str) -> None:
-        """executing -> executed or failed."""
+    async def doubt(self, owner: UUID, claim: Claim, key: str, reason: str) -> bool:
+        """executing -> outcome_unknown; False when the run was lost or the truth came in between."""
+        row = await self._database.row(
+            "SELECT doubt_effect(%s, %s, %s, %s, %s) AS doubted",
+            (owner, claim.run_id, claim.fence, bytes.fromhex(key), _text(reason)),
+        )
+        return bool(row and row["doubted"])
+
+    async def finish(
+        self, owner: UUID, claim: Claim, key: str, *, executed: bool, result: Mapping[str, JsonValue], error: str
+    ) -> None:
+        """-> executed or failed: that it was done is taken from whoever did it, a no only from the last caller."""
         await self._database.rows(
-            "UPDATE effects SET state = %s, result = %s, error = %s, finished_at = clock_timestamp() "
-            "WHERE effect_key = %s AND state IN ('executing', 'outcome_unknown')",
-            ("executed" if executed else "failed", Jsonb(dict(result)), storable(error), bytes.fromhex(key)),
+            "SELECT finish_effect(%s, %s, %s, %s, %s, %s)",
+            (owner, claim.fence, bytes.fromhex(key), executed, Jsonb(dict(result)), _text(error)),
         )
 
-    async def block(self, key: str, reason: str) -> None:
-        """executing -> prepared: the target refused for a reason that can pass."""
+    async def block(self, owner: UUID, claim: Claim, key: str, reason: str) -> None:
+        """executing -> prepared, by the last caller: the target refused for a reason that can pass."""
         await self._database.rows(
-            "UPDATE effects SET state = 'prepared', blocked_reason = %s WHERE effect_key = %s AND state = 'executing'",
-            (storable(reason), bytes.fromhex(key)),
+            "UPDATE effects SET state = 'prepared', blocked_reason = %s, calls = calls - 1 "
+            "WHERE effect_key = %s AND state = 'executing' AND worker_id = %s AND fence = %s",
+            (_text(reason), bytes.fromhex(key), owner, claim.fence),
         )
 
+    async def resolve(self, key: str, outcome: EffectState, by: str, reason: str) -> Effect:
+        """outcome_unknown -> executed, failed or prepared (do it), by a person; the run goes on.
 
-def _effect(row: DictRow) -> Effect:
+        Raises:
+            NotFound: no effect has this key.
+            EffectSettled: its outcome is not unknown (any more).
+        """
+        digest = bytes.fromhex(key)
+        row = await self._database.row(
+            "SELECT * FROM resolve_effect(%s, %s, %s, %s)", (digest, outcome.value, _text(by), _text(reason))
+        )
+        if row is not None:
+            return effect_of(row)
+        known = await self._database.row("SELECT state FROM effects WHERE effect_key = %s", (digest,))
+        if known is None:
+            raise NotFound(f"no effect has the key {key}.", hint="tradeloop effects list")
+        raise EffectSettled(f"effect {key[:8]} is {known['state']}: nobody needs to resolve it.")
+
+
+def _text(text: str) -> str:
+    return storable(text)[:MAX_ERROR_CHARS]
+
+
+def effect_of(row: DictRow) -> Effect:
+    """The effect of a row of the ledger."""
     return Effect(
         key=bytes(row["effect_key"]).hex(),
         run_id=row["run_id"],
@@ -88,4 +121,8 @@ def _effect(row: DictRow) -> Effect:
         blocked_reason=row["blocked_reason"],
         result=row["result"],
         error=row["error"],
+        fence=row["fence"],
+        prepared_at=row["prepared_at"],
+        executing_at=row["executing_at"],
+        finished_at=row["finished_at"],
     )

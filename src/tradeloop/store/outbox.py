@@ -9,7 +9,7 @@ from uuid import UUID
 from tradeloop.domain.records import Record
 from tradeloop.ports import OutboxRow
 from tradeloop.store.database import Database
-from tradeloop.store.texts import headers_from
+from tradeloop.store.texts import header_json, headers_from
 
 BATCH_BYTES: Final = 16_000_000
 """Together with the largest row: what one batch may hold of the relay's memory."""
@@ -58,6 +58,20 @@ class PostgresOutbox:
             )
             for row in rows
         ]
+
+    async def append(self, record: Record) -> None:
+        """Add a record of an effect, and wake the relay."""
+        await self._database.rows(
+            "WITH added AS (INSERT INTO outbox (lane, topic, key, value, headers) "
+            "VALUES (outbox_lane(%(key)s), %(topic)s, %(key)s, %(value)s, %(headers)s) RETURNING 1) "
+            "SELECT pg_notify('tradeloop_outbox', '') FROM added",
+            {
+                "topic": record.topic,
+                "key": record.key,
+                "value": record.value,
+                "headers": header_json(record.headers),
+            },
+        )
 
     async def remove(self, ids: Sequence[int]) -> None:
         """Forget rows whose publication was acknowledged."""

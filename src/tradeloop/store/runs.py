@@ -13,13 +13,15 @@ from psycopg.types.json import Jsonb
 
 from tradeloop.domain.canonical import canonical_json
 from tradeloop.domain.records import Lane
-from tradeloop.domain.runs import Claim, Outcome
+from tradeloop.domain.runs import Claim, Outcome, RunState
 from tradeloop.kafka.messages import to_record
 from tradeloop.store.database import Database
 from tradeloop.store.texts import header_json, headers_from, storable
 
 MAX_ERROR_CHARS: Final = 4000
 """An error text is for people; a stack of megabytes in every row would slow every list."""
+
+SUSPENDED: Final = {RunState.OUTCOME_UNKNOWN: "u", RunState.VERSION_UNAVAILABLE: "v"}
 
 RECORD: Final = """
 SELECT record_runs(
@@ -87,6 +89,15 @@ class PostgresRuns:
         row = await self._database.row(
             "SELECT retry_run(%s, %s, %s, %s, %s, %s, '') AS mine",
             (owner, claim.run_id, claim.fence, delay_s, storable(text)[:MAX_ERROR_CHARS], error_class),
+        )
+        return bool(row and row["mine"])
+
+    async def suspend(self, owner: UUID, claim: Claim, state: RunState, reason: str) -> bool:
+        """Leave the run until somebody acts; queue it when no effect of it is unknown any more. False: it was lost."""
+        text = storable(reason)[:MAX_ERROR_CHARS]
+        row = await self._database.row(
+            "SELECT suspend_run(%s, %s, %s, %s, %s, %s) AS mine",
+            (owner, claim.run_id, claim.fence, SUSPENDED[state], text, state.value),
         )
         return bool(row and row["mine"])
 

@@ -11,28 +11,16 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
-from tradeloop.domain.actions import Action, Effect, EffectState
 from tradeloop.domain.records import DeadLetter, Lane, Received, Record
 from tradeloop.domain.runs import Claim, Outcome
-from tradeloop.errors import EventIdReused, RunLost
+from tradeloop.errors import EventIdReused
 from tradeloop.kafka.messages import LANE_HEADER, to_record
 from tradeloop.ports import Arrival, OutboxRow, TopicPartition
+from tradeloop.testing.effects import MemoryEffects, Work
 
 
 @dataclass
-class _Work:
-    claim: Claim
-    seq: int
-    state: str
-    owner: UUID | None = None
-    fence: int = 0
-    fails: int = 0
-    takeovers: int = 0
-    due_at: float = 0.0
-
-
-@dataclass
-class MemoryStore:
+class MemoryStore(MemoryEffects):
     """Everything that PostgreSQL keeps for the engine; one instance serves as each of the store's ports.
 
     Single-threaded: a call runs to its end without giving up the loop, which is what a transaction is there.
@@ -42,8 +30,6 @@ class MemoryStore:
     unhandled: set[UUID] = field(default_factory=set)
     dead: list[DeadLetter] = field(default_factory=list)
     doubles: list[UUID] = field(default_factory=list)
-    effects: dict[str, Effect] = field(default_factory=dict)
-    _work: dict[UUID, _Work] = field(default_factory=dict)
     differing: set[UUID] = field(default_factory=set)
     """Ids that came again with other content."""
     _keys: set[UUID] = field(default_factory=set)
@@ -89,7 +75,7 @@ class MemoryStore:
             is_head = all(
                 (w.claim.desk, w.claim.subject) != (arrival.desk, arrival.subject) for w in self._work.values()
             )
-            work = _Work(_claim(arrival), self._number(), "q")
+            work = Work(_claim(arrival), self._number(), "q")
             self._work[arrival.run_id] = work
             if is_head and len(claims) < slots:
                 claims.append(self._own(work, owner))
@@ -132,7 +118,7 @@ class MemoryStore:
 
     async def claim(self, owner: UUID, desks: Sequence[str], limit: int) -> list[Claim]:
         """Own up to `limit` runs: heads of their subjects, the oldest first."""
-        heads: dict[tuple[str, str], _Work] = {}
+        heads: dict[tuple[str, str], Work] = {}
         for work in sorted(self._work.values(), key=lambda w: w.seq):
             heads.setdefault((work.claim.desk, work.claim.subject), work)
         ready = [work for work in heads.values() if work.state == "q" and work.claim.desk in desks]
@@ -168,44 +154,6 @@ class MemoryStore:
                 self._bury(replace(letter, run_id=outcome.claim.run_id, event_id=outcome.claim.event_id))
         return recorded
 
-    async def prepare(self, owner: UUID, claim: Claim, slot: str, decision_id: UUID, action: Action) -> Effect:
-        """Write the effect down, or read what stands there."""
-        if self._owned(owner, claim) is None:
-            raise RunLost(f"run {claim.run_id} belongs to another worker")
-        key = action.key(subject=claim.subject, cause=claim.event_id, slot=slot)
-        taken = next((e for e in self.effects.values() if (e.run_id, e.slot) == (claim.run_id, slot)), None)
-        if key not in self.effects and taken is None:
-            self.effects[key] = Effect(
-                key=key,
-                run_id=claim.run_id,
-                decision_id=decision_id,
-                slot=slot,
-                action=action,
-                state=EffectState.PREPARED,
-            )
-        return self.effects.get(key) or taken or self.effects[key]
-
-    async def start(self, owner: UUID, claim: Claim, key: str) -> bool:
-        """prepared or executing -> executing."""
-        effect = self.effects.get(key)
-        if effect is None or self._owned(owner, claim) is None:
-            return False
-        if effect.state not in (EffectState.PREPARED, EffectState.EXECUTING):
-            return False
-        self._change(key, state=EffectState.EXECUTING, calls=effect.calls + 1, blocked_reason="")
-        return True
-
-    async def finish(self, key: str, *, executed: bool, result: Mapping[str, JsonValue], error: str) -> None:
-        """executing -> executed or failed."""
-        if self.effects[key].state in (EffectState.EXECUTING, EffectState.OUTCOME_UNKNOWN):
-            state = EffectState.EXECUTED if executed else EffectState.FAILED
-            self._change(key, state=state, result=dict(result), error=error)
-
-    async def block(self, key: str, reason: str) -> None:
-        """executing -> prepared."""
-        if self.effects[key].state is EffectState.EXECUTING:
-            self._change(key, state=EffectState.PREPARED, blocked_reason=reason)
-
     async def hold(self, owner: UUID, lease_s: float) -> list[int]:
         """Take or renew the lanes when they are free or ours."""
         holder, until = self._lanes
@@ -222,6 +170,10 @@ class MemoryStore:
     async def pending(self, lanes: Sequence[int], limit: int) -> list[OutboxRow]:
         """The oldest rows, in order."""
         return self._outbox[:limit] if lanes else []
+
+    async def append(self, record: Record) -> None:
+        """Add a record of an effect."""
+        self._announce(record)
 
     async def remove(self, ids: Sequence[int]) -> None:
         """Forget published rows."""
@@ -283,19 +235,12 @@ class MemoryStore:
     def _move(self, place: tuple[str, UUID, int], offset: int) -> None:
         self._positions[place] = max(self._positions.get(place, 0), offset + 1)
 
-    def _own(self, work: _Work, owner: UUID) -> Claim:
+    def _own(self, work: Work, owner: UUID) -> Claim:
         work.state, work.owner, work.fence = "r", owner, work.fence + 1
         return self._view(work)
 
-    def _view(self, work: _Work) -> Claim:
+    def _view(self, work: Work) -> Claim:
         return replace(work.claim, fence=work.fence, fails=work.fails, takeovers=work.takeovers)
-
-    def _owned(self, owner: UUID, claim: Claim) -> _Work | None:
-        work = self._work.get(claim.run_id)
-        return work if work and (work.state, work.owner, work.fence) == ("r", owner, claim.fence) else None
-
-    def _change(self, key: str, **values: object) -> None:
-        self.effects[key] = self.effects[key].model_copy(update=values)
 
 
 def _claim(arrival: Arrival) -> Claim:

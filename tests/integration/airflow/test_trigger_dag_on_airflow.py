@@ -14,7 +14,8 @@ from tradeloop.airflow.client import AirflowClient
 from tradeloop.domain.actions import Effect, EffectState
 from tradeloop.domain.records import Received
 from tradeloop.domain.runs import Claim, new_run_id
-from tradeloop.engine.effects import LedgeredActing, TriggerDag
+from tradeloop.effects.trigger_dag import TriggerDag
+from tradeloop.engine.effects import LedgeredActing
 from tradeloop.errors import DagUnavailable, EffectConflict
 from tradeloop.ports import Arrival
 from tradeloop.testing.store import MemoryStore

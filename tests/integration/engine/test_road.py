@@ -21,7 +21,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from real_parts import Names, event, make_topic, new_names, send, until, workflow
 
 from tradeloop import Action, Decision, Workflow, WorkflowEvent
-from tradeloop.domain.actions import Effect
+from tradeloop.domain.actions import Effect, TargetClass
 from tradeloop.domain.records import Record
 from tradeloop.engine import worker as worker_module
 from tradeloop.engine.intake import Intake
@@ -47,6 +47,9 @@ NOTE = Action(kind="note", target="board")
 
 class Board:
     """A target that honours the decision's id, and counts."""
+
+    kind = "note"
+    target_class = TargetClass.KEYED
 
     def __init__(self) -> None:
         self.notes: dict[UUID, int] = defaultdict(int)

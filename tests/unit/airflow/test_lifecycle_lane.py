@@ -17,7 +17,9 @@ from tradeloop.airflow.run_history import error_in
 from tradeloop.airflow.sweeps import Sweeps
 from tradeloop.domain.records import Received
 from tradeloop.domain.runs import decision_id_of, new_run_id
-from tradeloop.engine.effects import MAX_DEPTH, LedgeredActing, TriggerDag
+from tradeloop.effects.effector import MAX_DEPTH
+from tradeloop.effects.trigger_dag import TriggerDag
+from tradeloop.engine.effects import LedgeredActing
 from tradeloop.errors import AirflowForbidden, AirflowUnreachable, CaptureGap, DecisionInvalid, PublishFailed
 from tradeloop.ports import Arrival
 from tradeloop.testing.airflow import MemoryAirflow, MemoryDag

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from langgraph.checkpoint.memory import InMemorySaver
 
 from tradeloop import Action, Decision, Workflow, WorkflowEvent
-from tradeloop.domain.actions import Effect
+from tradeloop.domain.actions import Effect, TargetClass
 from tradeloop.domain.records import Received, Record
 from tradeloop.engine.intake import Intake
 from tradeloop.engine.relay import Relay
@@ -30,7 +30,10 @@ NOTE = Action(kind="note", target="board", params={"text": "done"})
 class Board:
     """An effector whose target honours the decision's id: the same intent twice is one note."""
 
+    kind = "note"
+
     def __init__(self) -> None:
+        self.target_class = TargetClass.KEYED
         self.notes: dict[UUID, Effect] = {}
         self.calls = 0
         self.problems: list[Exception] = []

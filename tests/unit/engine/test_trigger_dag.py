@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,16 +12,21 @@ import pytest
 from engine_in_memory import event
 
 from tradeloop import Action, WorkflowEvent
-from tradeloop.domain.actions import Effect
+from tradeloop.domain.actions import Begun, Effect, EffectState, TargetClass
 from tradeloop.domain.records import Received
-from tradeloop.domain.runs import Claim, new_run_id
-from tradeloop.engine.effects import MAX_DEPTH, LedgeredActing, TriggerDag
+from tradeloop.domain.runs import new_run_id
+from tradeloop.effects.effector import MAX_DEPTH
+from tradeloop.effects.trigger_dag import MAY_BE_DELETED_AFTER, TriggerDag
+from tradeloop.engine import effects
+from tradeloop.engine.effects import LedgeredActing
 from tradeloop.errors import (
+    ActionDiverged,
     AirflowForbidden,
     AirflowRefused,
     AirflowUnreachable,
     DagUnavailable,
     DecisionInvalid,
+    OutcomeUnknown,
     RunLost,
     TradeloopError,
 )
@@ -88,6 +94,10 @@ class Recording(MemoryAirflow):
                 raise problem or AirflowUnreachable("broken off")
 
         self.broken = broken
+
+
+async def away(*_: str) -> DagRunView | None:
+    raise AirflowUnreachable("away")
 
 
 @pytest.fixture
@@ -261,9 +271,9 @@ async def test_whoever_lost_the_run_posts_nothing(scene: Scene) -> None:
 
 async def test_a_run_that_was_lost_between_prepare_and_call_posts_nothing(scene: Scene) -> None:
     class Losing(MemoryStore):
-        async def start(self, owner: UUID, claim: Claim, key: str) -> bool:
+        async def begin(self, owner: UUID, *rest: Any) -> Begun:
             await self.retire(owner)
-            return await super().start(owner, claim, key)
+            return await super().begin(owner, *rest)
 
     scene.store.__class__ = Losing
     with pytest.raises(RunLost):
@@ -271,13 +281,45 @@ async def test_a_run_that_was_lost_between_prepare_and_call_posts_nothing(scene:
     assert scene.airflow.requests == 0
 
 
-async def test_the_first_action_of_a_slot_is_the_one_that_is_done(scene: Scene) -> None:
+async def test_a_run_that_made_up_its_mind_again_ends_or_adopts_the_first_action(scene: Scene) -> None:
     scene.airflow.is_away = True
     with pytest.raises(AirflowUnreachable):
         await scene.perform()
     scene.airflow.is_away = False
-    view = await scene.perform(Action(kind="trigger_dag", target="publish"))
-    assert (view["target"], view["digest"]) == ("refetch", REFETCH.digest)
+    other = Action(kind="trigger_dag", target="publish")
+    with pytest.raises(ActionDiverged, match=r"slot act holds trigger_dag refetch \(executing\), this run wants"):
+        await scene.perform(other)
+    view = await scene.acting().perform("act", other, adopts=True)
+    assert (view["target"], view["digest"], view["state"]) == ("refetch", REFETCH.digest, "executed")
+    assert Action.model_validate(view["action"]) == REFETCH
+    assert scene.airflow.posts == 1
+
+
+async def test_a_run_that_may_have_been_deleted_since_is_left_to_a_person(scene: Scene) -> None:
+    scene.airflow.breaks_off(when_done=True, problem=AirflowUnreachable("reset"))
+    scene.airflow.dag_run = away
+    with pytest.raises(AirflowUnreachable):
+        await scene.perform()
+    del scene.airflow.dag_run
+    scene.airflow.delete_run("refetch", str(DECISION))
+    long_ago = datetime.now(UTC) - MAY_BE_DELETED_AFTER - timedelta(minutes=1)
+    scene.store.effects[scene.effect.key] = scene.effect.model_copy(update={"executing_at": long_ago})
+    with pytest.raises(OutcomeUnknown, match="it may have been, and been deleted"):
+        await scene.perform()
+    assert scene.effect.state is EffectState.OUTCOME_UNKNOWN
+    assert scene.runs == {}
+
+
+async def test_an_airflow_that_stays_away_leaves_the_outcome_to_a_person(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(effects.WITHIN_S, TargetClass.KEYED, -1.0)
+    scene.airflow.is_away = True
+    with pytest.raises(AirflowUnreachable):
+        await scene.perform()
+    with pytest.raises(OutcomeUnknown, match="Airflow does not answer"):
+        await scene.perform()
+    assert scene.effect.state is EffectState.OUTCOME_UNKNOWN
 
 
 async def test_a_chain_of_events_and_decisions_ends(scene: Scene) -> None:

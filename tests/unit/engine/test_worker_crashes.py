@@ -235,7 +235,7 @@ async def _away(*_: Any) -> Any:
     raise DatabaseUnreachable("away")
 
 
-ANSWERS = ("enlist", "accept", "claim", "record", "retry", "renew", "take_over", "prepare", "start", "finish")
+ANSWERS = ("enlist", "accept", "claim", "record", "retry", "renew", "take_over", "prepare", "begin", "finish")
 
 
 @pytest.mark.parametrize("name", ANSWERS)
