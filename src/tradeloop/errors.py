@@ -17,6 +17,7 @@ TradeloopError
 ├── RunBroken                 developer: a graph cancelled itself
 ├── CrashLoop                 developer: a run whose workers die
 ├── RunLost                   platform: another worker owns the run now; stop silently
+│   └── StaleFence            its checkpoint was refused for that reason
 ├── PartUnreachable           platform: Kafka, PostgreSQL or Airflow does not answer
 │   ├── KafkaUnreachable
 │   ├── DatabaseUnreachable
@@ -148,6 +149,10 @@ class RunLost(TradeloopError):
     """Another worker owns the run now."""
 
     actor = "platform"
+
+
+class StaleFence(RunLost):
+    """Another worker owns the thread's run now: its checkpoint was not stored."""
 
 
 class PartUnreachable(TradeloopError):

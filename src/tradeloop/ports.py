@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from uuid import UUID
 
 from pydantic import JsonValue
@@ -386,4 +386,20 @@ class AirflowApi(Protocol):
 
     async def dag_problem(self, dag_id: str) -> str:
         """Why a run of this DAG would not start now (missing, paused, stale, import error); empty when it would."""
+        ...
+
+
+@runtime_checkable
+class FencedThreads(Protocol):
+    """A saver of checkpoints that refuses, with StaleFence, what a worker writes that has lost the run."""
+
+    def begin(self, thread_id: str, owner: UUID, fence: int, *, fresh: bool = False) -> None:
+        """From here on the thread is written only while `owner` holds its run under this fence.
+
+        `fresh`: the thread has no checkpoint yet, so nothing need be read before its first put.
+        """
+        ...
+
+    def end(self, thread_id: str, fence: int) -> None:
+        """The run is done with the thread; a later claim of it is left as it is."""
         ...

@@ -105,11 +105,15 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
     for workflow in workflows.values():
         if workflow.warm:
             await asyncio.to_thread(workflow.warm)
-    async with Database(settings.database_url) as database, AirflowClient.from_settings(settings) as airflow:
+    async with (
+        Database(settings.database_url) as database,
+        CheckpointStore(database, patience_s=settings.lease_s) as saver,
+        AirflowClient.from_settings(settings) as airflow,
+    ):
         inbox = PostgresInbox(database, settings.dead_letters_topic)
         runner = Runner(
             workflows,
-            CheckpointStore(database),
+            saver,
             PostgresEffects(database),
             {"trigger_dag": TriggerDag(airflow)},
             instance=settings.instance,

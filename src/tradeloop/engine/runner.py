@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final  # Any: LangGraph's own types
 from uuid import UUID
@@ -20,7 +21,7 @@ from tradeloop.domain.runs import Claim, Outcome, RunState, decision_id_of
 from tradeloop.effects.effector import Effector
 from tradeloop.engine.effects import LedgeredActing
 from tradeloop.errors import DecisionInvalid, RunTimedOut, TradeloopError, WorkflowMissing
-from tradeloop.ports import EffectLedger
+from tradeloop.ports import EffectLedger, FencedThreads
 from tradeloop.workflow import GraphContext, Workflow, decision_of
 
 DECISION_RECORDED: Final = "decision.recorded"
@@ -63,7 +64,8 @@ class Runner:
         acting = LedgeredActing(self._ledger, self._effectors, owner, claim, decision_id, event)
         try:
             async with asyncio.timeout(workflow.timeout_s) as limit:
-                state = await self._invoke(claim, event, workflow, GraphContext(acting=acting))
+                with self._fenced(owner, claim):
+                    state = await self._invoke(claim, event, workflow, GraphContext(acting=acting))
         except TimeoutError as problem:
             if not limit.expired():
                 raise  # a time-out of the graph's own
@@ -101,6 +103,19 @@ class Runner:
         if event_type not in self._versions and event_type in self._workflows:
             self._versions[event_type] = self._workflows[event_type].version
         return self._versions.get(event_type, "")
+
+    @contextmanager
+    def _fenced(self, owner: UUID, claim: Claim) -> Iterator[None]:
+        """Checkpoints of this run are refused once another worker holds it."""
+        if not isinstance(self._saver, FencedThreads):
+            yield
+            return
+        thread_id = str(claim.run_id)
+        self._saver.begin(thread_id, owner, claim.fence, fresh=claim.fence == 1)
+        try:
+            yield
+        finally:
+            self._saver.end(thread_id, claim.fence)
 
     async def _invoke(
         self, claim: Claim, event: WorkflowEvent, workflow: Workflow, context: GraphContext

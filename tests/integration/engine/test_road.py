@@ -82,9 +82,8 @@ class Road:
                 lambda places: inbox.positions(self.names.group, places),
             )
             stack.push_async_callback(source.close)
-            runner = Runner(
-                known, CheckpointStore(database), PostgresEffects(database), {"note": self.board}, instance="tests"
-            )
+            saver = await stack.enter_async_context(CheckpointStore(database))
+            runner = Runner(known, saver, PostgresEffects(database), {"note": self.board}, instance="tests")
             options = WorkerOptions(tuple(sorted(set(desks.values()))), self.names.decisions, lease_s=5, drain_s=5)
             runs = PostgresRuns(database, self.names.dead_letters)
             worker = Worker(source, Intake(inbox, self.names.group, desks), runs, runner, options)
