@@ -27,16 +27,16 @@ SELECT i.run_id, i.desk, i.subject, i.event_id, i.event_type, i.lane, i.topic, i
        i.received_at, i.appended_at, coalesce(r.state, w.state::text) AS state, coalesce(r.graph, w.graph, '') AS graph,
        coalesce(r.graph_version, w.graph_version, '') AS graph_version, coalesce(r.error, w.error, '') AS error,
        coalesce(r.fails, w.fails, 0) AS fails, coalesce(r.generation, w.generation, 0) AS generation,
-       r.decision_id, r.decision, coalesce(r.effect, e.effect, '{}') AS effect, r.finished_at
+       r.decision_id, r.decision, coalesce(nullif(r.effect, '{}'), e.effect, '{}') AS effect, r.finished_at
 FROM inbox i LEFT JOIN runs r ON r.run_id = i.run_id LEFT JOIN work w ON w.run_id = i.run_id
 LEFT JOIN LATERAL (
     SELECT jsonb_build_object(
                'kind', kind, 'target', target, 'digest', digest, 'result', result,
                'state', CASE WHEN state = 'prepared' AND blocked_reason <> '' THEN 'blocked' ELSE state END,
                'error', coalesce(nullif(blocked_reason, ''), error)) AS effect
-    FROM effects WHERE effects.run_id = w.run_id ORDER BY prepared_at DESC LIMIT 1) e ON true
+    FROM effects WHERE effects.run_id = i.run_id ORDER BY prepared_at DESC LIMIT 1) e ON true
 """
-"""A live run shows its newest effect as the ledger has it; `blocked` is one whose target cannot take it now."""
+"""A run without a recorded effect shows its newest one of the ledger; `blocked`: its target cannot take it now."""
 
 
 class RunHistory:

@@ -37,14 +37,18 @@ class OutboxNotices:
                 await self._task
 
     async def _listen(self) -> None:
+        told = False
         while True:
             try:
                 connection = await psycopg.AsyncConnection.connect(self._url, **CONNECT_ARGUMENTS)
                 async with connection:
                     await connection.execute("LISTEN tradeloop_outbox")
+                    told = False
                     self._wake.set()
                     async for _ in connection.notifies():
                         self._wake.set()
             except psycopg.Error as problem:
-                log.info("notices_lost", error=str(problem), retried=True)
+                if not told:  # one clear line, not one an attempt
+                    log.info("notices_lost", error=str(problem), retried=True)
+                told = True
             await asyncio.sleep(RECONNECT_S)

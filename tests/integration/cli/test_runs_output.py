@@ -228,27 +228,28 @@ def test_a_shown_run_as_json_is_one_document(call: Call, seeded: dict[str, Arriv
     assert (shown["state"], shown["effect"]["state"], shown["steps"]) == ("done", "executed", [])
 
 
-def test_a_live_run_shows_what_keeps_its_effect_from_happening(
-    call: Call, seeded: dict[str, Arrival], database_url: str
+@pytest.mark.parametrize("has_failed", [False, True])
+def test_a_run_shows_what_keeps_its_effect_from_happening(
+    call: Call, seeded: dict[str, Arrival], database_url: str, has_failed: bool
 ) -> None:
     arrived, owner = _arrival(20, "SPX/2009-08"), uuid4()
 
     async def be_blocked() -> None:
         async with Database(database_url, size=1) as database:
-            ledger = PostgresEffects(database)
-            await PostgresRuns(database).enlist(owner, "test", 60)
+            runs, ledger = PostgresRuns(database), PostgresEffects(database)
+            await runs.enlist(owner, "test", 60)
             (claim,) = await PostgresInbox(database).accept("g", owner, [arrived], [], 10)
             effect = await ledger.prepare(owner, claim, "act", uuid4(), REFETCH)
             assert await ledger.start(owner, claim, effect.key)
             await ledger.block(effect.key, "DAG refetch_prices: is paused")
+            if has_failed:
+                await runs.record(owner, [_outcome(claim, RunState.FAILED)], "workflow-decisions")
 
     asyncio.run(be_blocked())
-    assert (
-        "trigger_dag refetch_prices blocked DAG refetch_prices: is paused"
-        in call("runs", "show", str(arrived.run_id))[1]
-    )
+    told = call("runs", "show", str(arrived.run_id))[1]
+    assert "trigger_dag refetch_prices blocked DAG refetch_prices: is paused" in told
     shown = json.loads(call("runs", "show", str(arrived.run_id), "--json")[1])
-    assert (shown["state"], shown["effect"]["state"]) == ("running", "blocked")
+    assert (shown["state"], shown["effect"]["state"]) == ("failed" if has_failed else "running", "blocked")
 
 
 def test_an_event_shows_that_its_id_came_again_with_other_content(

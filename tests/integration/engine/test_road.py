@@ -178,6 +178,26 @@ async def test_an_event_on_kafka_becomes_a_decision_on_kafka(road: Road) -> None
     assert (row["kind"], row["body"]["decision"]["outcome"]) == ("run_done", "ACCEPT")
 
 
+async def test_an_event_as_the_seed_wrote_it_by_kafka_python_is_decided(road: Road) -> None:
+    from kafka import KafkaProducer
+
+    fields = ("event_id", "event_type", "source", "workflow_id", "workflow_run_id", "payload")
+    seed = {name: value for name, value in event(rows=22).to_dict().items() if name in fields}
+    seed |= {"timestamp": "2026-11-23T16:59:21", "metadata": {"environment": "dev", "version": "1.0"}}
+
+    def write() -> None:
+        producer = KafkaProducer(bootstrap_servers=road.names.bootstrap)
+        producer.send(road.names.events, json.dumps(seed).encode()).get(30)
+        producer.close()
+
+    async with road.working(workflow(pause, decide)), road.relaying():
+        await asyncio.to_thread(write)
+        (message,) = await asyncio.to_thread(road.read, road.names.decisions, 1)
+    decision = json.loads(message.value())
+    assert (message.key(), decision["causation_id"]) == (b"load/manual__1", seed["event_id"])
+    assert list(road.board.notes.values()) == [1]
+
+
 async def test_bytes_that_are_no_event_reach_the_dead_letters_topic_whole(road: Road) -> None:
     poison = b"\xff\x00 no event " + b"x" * 1_040_000  # as large as the topic takes, and larger than an event may be
     publisher = KafkaPublisher(road.names.bootstrap)
@@ -264,6 +284,24 @@ async def test_a_server_that_stands_still_for_a_while_loses_nothing(
         await until(lambda: _quietly(road.has_done(50)), limit_s=45)
         messages = await asyncio.to_thread(road.read, road.names.decisions, 50)
     assert len({json.loads(message.value())["event_id"] for message in messages}) == 50
+    assert set(road.board.notes.values()) == {1}
+
+
+@pytest.mark.parametrize("part", ["postgres", "kafka"])
+async def test_a_server_that_does_not_answer_at_the_start_is_waited_for(
+    road: Road, servers_stack: Stack, part: str
+) -> None:
+    async with AsyncExitStack() as stack:
+        servers_stack.signal(part, signal.SIGSTOP)
+        try:
+            await stack.enter_async_context(road.working(workflow(decide)))
+            await stack.enter_async_context(road.relaying())
+            await asyncio.sleep(2)  # both have met the silence
+        finally:
+            servers_stack.signal(part, signal.SIGCONT)
+        await send(road.names.bootstrap, road.names.events, *(event(f"s{n}") for n in range(10)))
+        messages = await asyncio.to_thread(road.read, road.names.decisions, 10)
+    assert len({json.loads(message.value())["event_id"] for message in messages}) == 10
     assert set(road.board.notes.values()) == {1}
 
 
