@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any  # Any: JSON for stdout
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from tradeloop.cli.endings import FOUND, MEANINGS, UNREACHABLE, epilog
-from tradeloop.cli.output import JsonFlag, print_json
-from tradeloop.cli.waiting import run
+from tradeloop.cli.output import JsonFlag, print_json, printable
+from tradeloop.cli.waiting import call
 
 if TYPE_CHECKING:
     from tradeloop.settings import Settings
+    from tradeloop.store.condition import Condition
 
 EPILOG = epilog(
     "tradeloop doctor",
     "tradeloop doctor airflow --json",
     codes={0: "all well", FOUND: "something is not", UNREACHABLE: MEANINGS[UNREACHABLE]},
 )
-PARTS = ("settings", "postgres", "kafka", "airflow", "workflows")
+PARTS = ("settings", "postgres", "kafka", "airflow", "processes", "workflows", "machine")
+
+LANES: Final = 16
+LATE_S: Final = 60.0
+"""An outbox row or a sweep's cursor this old is a fault, not a busy moment: both move every second."""
+SKEW_S: Final = 2.0
+"""Leases and windows are reckoned by the database's clock; more than this makes the times in tables puzzling."""
+FREE_BYTES: Final = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -30,6 +41,7 @@ class Finding:
     is_well: bool
     words: str
     hint: str = ""
+    is_unreachable: bool = False
 
 
 def register(app: typer.Typer) -> None:
@@ -38,7 +50,7 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
-    part: Annotated[str, typer.Argument(help="settings, postgres, kafka, airflow, workflows or all.")] = "all",
+    part: Annotated[str, typer.Argument(help=f"{', '.join(PARTS)} or all.")] = "all",
     as_json: JsonFlag = False,
 ) -> None:
     """Check every part that tradeloop needs: does it answer, is it new enough, may we do what we must."""
@@ -49,34 +61,40 @@ def doctor(
         print_json([vars(finding) for finding in findings])
     else:
         for finding in findings:
-            typer.echo(f"  {'✓' if finding.is_well else '✗'} {finding.part:<10} {finding.words}")
+            typer.echo(f"  {'✓' if finding.is_well else '✗'} {finding.part:<10} {printable(finding.words)}")
             if finding.hint:
                 typer.echo(f"  {'':<12} next: {finding.hint}")
+    if any(finding.is_unreachable for finding in findings):
+        raise typer.Exit(UNREACHABLE)
     if not all(finding.is_well for finding in findings):
         raise typer.Exit(FOUND)
 
 
 def _examine(parts: list[str]) -> list[Finding]:
     from tradeloop.cli.context import stack_settings
-    from tradeloop.errors import TradeloopError
+    from tradeloop.errors import PartUnreachable, TradeloopError
 
     try:
         settings = stack_settings()
     except TradeloopError as problem:
         return [Finding("settings", False, problem.message, problem.where or problem.hint)]
-    checks: dict[str, Any] = {
+    checks: dict[str, Callable[[Settings], list[Finding]]] = {
         "settings": _settings,
         "postgres": _postgres,
         "kafka": _kafka,
         "airflow": _airflow,
+        "processes": _processes,
         "workflows": _workflows,
+        "machine": _machine,
     }
     findings: list[Finding] = []
     for part in parts:
         try:
-            findings += checks[part](settings)
+            findings += call(partial(checks[part], settings), part, bound_s=30)
         except TradeloopError as problem:
-            findings.append(Finding(part, False, problem.message, problem.hint or "is it running? tradeloop status"))
+            hint = problem.hint if "doctor" not in problem.hint else ""
+            is_away = isinstance(problem, PartUnreachable)
+            findings.append(Finding(part, False, problem.message, hint or "is it running? tradeloop status", is_away))
     return findings
 
 
@@ -97,6 +115,8 @@ def _postgres(settings: Settings) -> list[Finding]:
 
     settings.require("database_url")
     found = status(settings.database_url)
+    if found.refusal:
+        return [Finding("postgres", False, f"{found.server}: {found.refusal}", "run the release that fits it")]
     if found.pending:
         return [
             Finding(
@@ -107,18 +127,21 @@ def _postgres(settings: Settings) -> list[Finding]:
 
 
 def _kafka(settings: Settings) -> list[Finding]:
-    from tradeloop.kafka.topics import missing_topics
+    from tradeloop.kafka.topics import topic_faults
 
     settings.require("kafka_bootstrap")
-    missing = missing_topics(settings.kafka_bootstrap, settings)
-    if missing:
-        return [Finding("kafka", False, f"topics are missing: {', '.join(missing)}", "tradeloop topics create")]
-    return [Finding("kafka", True, f"answers at {settings.kafka_bootstrap}, all topics exist")]
+    found = topic_faults(settings.kafka_bootstrap, settings)
+    wrong = [f"{name}: {', '.join(faults)}" for name, faults in found.items() if faults]
+    if wrong:
+        return [Finding("kafka", False, "; ".join(wrong), "tradeloop topics create, then tradeloop topics check")]
+    return [Finding("kafka", True, f"answers at {settings.kafka_bootstrap}; {len(found)} topics, as they should be")]
 
 
 def _airflow(settings: Settings) -> list[Finding]:
     settings.require("airflow_url")
-    return run(_ask_airflow(settings))
+    import asyncio
+
+    return asyncio.run(_ask_airflow(settings))
 
 
 async def _ask_airflow(settings: Settings) -> list[Finding]:
@@ -152,6 +175,49 @@ async def _ask_airflow(settings: Settings) -> list[Finding]:
         )
         findings.append(Finding("airflow", True, f"fast lane {state}", hint))
     return findings
+
+
+def _processes(settings: Settings) -> list[Finding]:
+    import asyncio
+
+    found = asyncio.run(_condition(settings))
+    lag = f"{found.outbox_rows} rows wait, the oldest {found.outbox_age_s:.0f} s"
+    findings = [
+        Finding("processes", found.workers > 0, f"{found.workers} workers alive, {found.live_runs} runs live",
+                "" if found.workers else "tradeloop worker, or tradeloop up"),
+        Finding("processes", found.lanes_held == LANES, f"{found.lanes_held} of {LANES} outbox lanes held by a relay",
+                "" if found.lanes_held == LANES else "tradeloop relay, or tradeloop up"),
+        Finding("processes", found.outbox_age_s < LATE_S, f"outbox: {lag}",
+                "" if found.outbox_age_s < LATE_S else "is Kafka well? tradeloop doctor kafka; then the relay's log"),
+        Finding("postgres", found.may_write, "the account may read and write" if found.may_write else "the account may "
+                "not write", "" if found.may_write else "grant it INSERT, UPDATE and DELETE in schema tradeloop"),
+        Finding("machine", abs(found.clock_skew_s) < SKEW_S, f"clock {found.clock_skew_s:+.3f} s beside PostgreSQL's",
+                "" if abs(found.clock_skew_s) < SKEW_S else "set this machine's clock, by NTP"),
+    ]  # fmt: skip
+    if settings.sweep:
+        is_young = found.sweep_age_s is not None and found.sweep_age_s < LATE_S
+        words = "never moved" if found.sweep_age_s is None else f"moved {found.sweep_age_s:.0f} s ago"
+        hint = "" if is_young else "does Airflow answer? tradeloop doctor airflow; then the relay's log"
+        findings.append(Finding("processes", is_young, f"sweep's cursor {words}", hint))
+    return findings
+
+
+async def _condition(settings: Settings) -> Condition:
+    from tradeloop.airflow.sweep import CURSOR
+    from tradeloop.cli.context import open_database
+    from tradeloop.store.condition import condition_of
+
+    async with open_database(settings) as database:
+        return await condition_of(database, CURSOR)
+
+
+def _machine(settings: Settings) -> list[Finding]:
+    import shutil
+
+    folder = settings.home if settings.home.exists() else Path()
+    free = shutil.disk_usage(folder).free
+    hint = "" if free >= FREE_BYTES else "make room, or set TRADELOOP_HOME to another disk"
+    return [Finding("machine", free >= FREE_BYTES, f"{free / 1e9:,.1f} GB free where {folder} is", hint)]
 
 
 def _workflows(settings: Settings) -> list[Finding]:

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any  # Any: JSON for stdout
 import typer
 
 from tradeloop.cli.endings import FAILED, NOT_FOUND, STILL_WAITING, UNREACHABLE, epilog
-from tradeloop.cli.output import JsonFlag, moment, note, print_json, utc
+from tradeloop.cli.output import OUTPUT, JsonFlag, moment, note, print_json, printable, say, utc
 from tradeloop.cli.runs import period
-from tradeloop.cli.waiting import run
+from tradeloop.cli.waiting import Waiting, run
 
 if TYPE_CHECKING:
     from tradeloop.domain.records import Received
+    from tradeloop.kafka.workflow_producer import Receipt
     from tradeloop.store.sightings import EventView
 
 TAIL = epilog(
     "tradeloop events tail --since 10m --type 'marketdata.*'",
-    "tradeloop events tail --follow --json",
+    "tradeloop events tail --since 1d --no-follow --json",
     codes=(NOT_FOUND, UNREACHABLE),
 )
 SHOW = epilog("tradeloop events show 5f1c9f0e", "tradeloop events show 5f1c9f0e --json", codes=(NOT_FOUND, UNREACHABLE))
@@ -36,6 +37,11 @@ PUBLISH = epilog(
         STILL_WAITING: "some are kept until Kafka answers",
     },
 )
+
+CAUGHT_UP_S = 2.0
+"""With --no-follow: so long nothing came, so all is read; shorter ends before a slow broker's first answer."""
+CHUNK = 500
+"""Events handed to Kafka together: few enough that progress is seen, many enough that the round trip is nothing."""
 
 
 def register(app: typer.Typer) -> None:
@@ -53,6 +59,9 @@ def tail_events(
     since: Annotated[str, typer.Option(help="Begin this long ago: 30s, 10m, 4h.")] = "",
     topic: Annotated[str, typer.Option(help="Another topic, for example workflow-decisions.")] = "",
     limit: Annotated[int, typer.Option(min=0, help="End after so many; 0: never.")] = 0,
+    follow: Annotated[
+        bool | None, typer.Option("--follow/--no-follow", help="Go on with what comes; else end with what is there.")
+    ] = None,
     idle: Annotated[float, typer.Option(min=0, help="End when nothing came for so many seconds; 0: never.")] = 0,
     as_json: JsonFlag = False,
 ) -> None:
@@ -66,7 +75,11 @@ def tail_events(
     settings.require("kafka_bootstrap")
     begin = datetime.now(UTC) - period(since) if since else None
     shown = 0
-    for received in tail(settings.kafka_bootstrap, topic or settings.events_topic, since=begin, idle_s=idle or None):
+    idle_s = CAUGHT_UP_S if follow is False and not idle else idle or None
+    if not as_json and idle_s is None:
+        note(f"waiting for events on {topic or settings.events_topic}; Ctrl-C ends it")
+    OUTPUT.after_ctrl_c = "nothing was changed"
+    for received in tail(settings.kafka_bootstrap, topic or settings.events_topic, since=begin, idle_s=idle_s):
         line = _line(received)
         if not fnmatchcase(line["event_type"], type_) or not fnmatchcase(line["subject"], subject):
             continue
@@ -75,9 +88,8 @@ def tail_events(
         else:
             place = f"{line['topic']}[{line['partition']}]@{line['offset']}"
             at = moment(datetime.fromisoformat(line["appended_at"]))
-            typer.echo(
-                f"{at}  {line['event_id'][:8]}  {line['event_type']}  {line['subject']}  {place}  {line['lane']}"
-            )
+            what = printable(f"{line['event_id'][:8]}  {line['event_type']}  {line['subject']}")
+            say(f"{at}  {what}  {place}  {line['lane']}")
         shown += 1
         if limit and shown >= limit:
             return
@@ -102,15 +114,14 @@ def show(
     if as_json:
         print_json({"event": body, "headers": dict(view.headers), "desk": view.desk, "sightings": sightings})
         return
-    typer.echo(
-        f"event {view.event_id}   {view.event_type}   {view.subject}   desk {view.desk or 'none: nobody handles it'}"
-    )
+    desk = view.desk or "none: nobody handles it"
+    say(printable(f"event {view.event_id}   {view.event_type}   {view.subject}   desk {desk}"))
     for sighting in view.sightings:
         what = "accepted" if sighting.is_accepted else "dropped as a double"
         what += ", although it says something else (tradeloop dlq list)" if sighting.differs else ""
         place = f"{sighting.topic}[{sighting.partition}]@{sighting.offset}"
         typer.echo(f"  {moment(sighting.at)}  {place}  {sighting.lane or 'unknown'} lane  {what}")
-    typer.echo(json.dumps(body, indent=2, ensure_ascii=False) if isinstance(body, dict) else str(body))
+    say(json.dumps(body, indent=2) if isinstance(body, dict) else printable(str(body)))
 
 
 def publish(
@@ -129,9 +140,20 @@ def publish(
     settings.require("kafka_bootstrap")
     events, refused = _read(source)
     outbox = settings.home / "outbox.sqlite3"
-    with WorkflowEventProducer(settings.kafka_bootstrap, topic=settings.events_topic, outbox=outbox) as producer:
-        receipts = producer.publish_many(events, timeout_s=timeout)
+    receipts: list[Receipt] = []
+    with (
+        WorkflowEventProducer(settings.kafka_bootstrap, topic=settings.events_topic, outbox=outbox) as producer,
+        Waiting("publishing", total=len(events), unit="events") as progress,
+    ):
+        for start in range(0, len(events), CHUNK):
+            receipts += producer.publish_many(events[start : start + CHUNK], timeout_s=timeout)
+            progress.count(len(receipts))
+            OUTPUT.after_ctrl_c = (
+                f"{len(receipts):,} of {len(events):,} events were published or kept, the next ones perhaps. "
+                "The same file can be published again: what arrives twice is dropped by its id"
+            )
         waiting = producer.waiting()
+    kept = sum(receipt.delivery is None for receipt in receipts)
     lines: list[dict[str, Any]] = [
         {
             "event_id": str(receipt.event_id),
@@ -153,7 +175,8 @@ def publish(
             )
             typer.echo(f"{line['event_id']}  {line['state']}  {where}")
         for problem in refused:
-            typer.echo(f"error: {source} line {problem['line']}: {problem['cause']}", err=True)
+            typer.echo(f"error: {source} line {problem['line']}: {printable(problem['cause'])}", err=True)
+        note(f"{len(receipts) - kept:,} published, {kept:,} kept, {len(refused):,} refused")
         if waiting:
             note(f"{waiting} events are kept in {outbox}; they go out with the next publish, or by the relay.")
     if refused:

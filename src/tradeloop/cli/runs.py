@@ -11,7 +11,7 @@ import typer
 
 from tradeloop.cli import waiting
 from tradeloop.cli.endings import DONE, MEANINGS, NOT_FOUND, STILL_WAITING, UNREACHABLE, epilog
-from tradeloop.cli.output import JsonFlag, moment, print_json, print_rows, printable
+from tradeloop.cli.output import JsonFlag, moment, note, print_json, print_rows, printable, state_words
 
 if TYPE_CHECKING:
     from tradeloop.domain.runs import RunView
@@ -80,6 +80,8 @@ def list_runs(
         for view in views
     ]
     print_rows(COLUMNS, rows, empty="No run matches.")
+    if len(rows) == limit:
+        note(f"the newest {limit}; --limit shows more")
 
 
 def show(
@@ -92,7 +94,7 @@ def show(
         print_json(_json(view) | {"steps": [{"nodes": s.nodes, "at": s.at.isoformat()} for s in steps]})
         return
     lines = [
-        f"run {view.run_id}   {view.state.value}",
+        f"run {view.run_id}   {state_words(view.state.value)}",
         f"  event     {view.event_type}  {view.event_id}  {view.subject}",
         f"            {view.topic}[{view.partition}]@{view.offset}, {view.lane or 'unknown'} lane, "
         f"received {moment(view.received_at)}",

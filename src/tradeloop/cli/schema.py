@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tradeloop.cli.endings import epilog
+from tradeloop.cli.output import JsonFlag
 
 EPILOG = epilog("tradeloop schema events", "tradeloop schema asyncapi -o docs/schema")
 
@@ -21,6 +22,7 @@ def register(app: typer.Typer) -> None:
 def schema(
     name: Annotated[str, typer.Argument(help="events, decisions, asyncapi, or all.")] = "all",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write files into this folder.")] = None,
+    as_json: JsonFlag = False,  # noqa: ARG001 - it always is
 ) -> None:
     """Print JSON Schema of events and decisions, and AsyncAPI of the topics."""
     from tradeloop.contracts import SCHEMAS

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tradeloop.cli.endings import CONFLICT, FAILED, INTERRUPTED, NOT_FOUND, epilog
+from tradeloop.cli.output import OUTPUT, JsonFlag, agreed, note, print_json, say, state_words
 
 if TYPE_CHECKING:
     from tradeloop.settings import Settings
@@ -38,23 +39,28 @@ def register(app: typer.Typer) -> None:
 def up(
     detach: Annotated[bool, typer.Option("--detach", help="Return when all is ready; the stack goes on.")] = False,
     only: OnlyOption = "",
+    as_json: JsonFlag = False,
 ) -> None:
-    """Start PostgreSQL, Kafka, Airflow, relay and worker; a later start goes on with the data."""
+    """Start everything on this machine.
+
+    PostgreSQL, Kafka, Airflow, relay and worker; a later start goes on with the data. With --json the addresses are one
+    document on stdout, as `tradeloop status --json` prints them.
+    """
     from tradeloop.settings import load_settings
     from tradeloop.stack.screen import Screen
     from tradeloop.stack.supervisor import launch, run_in_foreground
 
     settings = load_settings()
     parts = [part.strip() for part in only.split(",") if part.strip()] or None
-    with Screen() as screen:
+    with Screen(quiet=OUTPUT.quiet) as screen:
         if detach:
             launch(settings, parts, screen)
-            _tell_addresses(settings)
+            _tell_addresses(settings, as_json=as_json)
             return
 
         def progress(part: str, state: str, detail: str, elapsed_s: float) -> None:
             if state == "up":
-                _tell_addresses(settings)
+                _tell_addresses(settings, as_json=as_json)
                 typer.echo("Ctrl-C stops everything.", err=True)
             else:
                 screen(part, state, detail, elapsed_s)
@@ -65,48 +71,59 @@ def up(
 
 def down(
     wipe: Annotated[bool, typer.Option("--wipe", help="Remove its data, secrets and logs, too.")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
-    """Stop everything that runs in this home, also what a killed start left."""
+    """Stop everything that runs here.
+
+    Also what a killed start left. --wipe asks at a terminal; --yes answers.
+    """
     from tradeloop.settings import load_settings
     from tradeloop.stack.screen import Screen
     from tradeloop.stack.supervisor import halt
 
     settings = load_settings()
-    with Screen() as screen:
+    if wipe and sys.stdin.isatty():
+        agreed(f"Remove all data, secrets and logs in {settings.home}?")
+    with Screen(quiet=OUTPUT.quiet) as screen:
         found = halt(settings.home, screen, wipe=wipe)
+    if as_json:
+        print_json({"stopped": found, "wiped": wipe})
+        return
     ended = "stopped" if found else "nothing ran here"
-    typer.echo(f"{ended}; data, secrets and logs were removed" if wipe else ended, err=True)
+    note(f"{ended}; data, secrets and logs were removed" if wipe else ended)
 
 
-def status(as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False) -> None:
+def status(as_json: JsonFlag = False) -> None:
     """Show each part: state, process, port, memory, log."""
     from tradeloop.settings import load_settings
     from tradeloop.stack.lookup import describe
 
     found = describe(load_settings().home)
     if as_json:
-        typer.echo(json.dumps(found, indent=2))
+        print_json(found)
     else:
-        typer.echo(f"{found['state']}  {found['home']}")
+        say(f"{state_words(found['state'])}  {found['home']}")
         for part in found["parts"]:
             port = f":{part['port']}" if part["port"] else ""
             pid = f"pid {part['pid']}" if part["pid"] else ""
             memory = f"{part['memory_mb']} MB" if part["memory_mb"] else ""
             again = f"restarted {part['restarts']} times" if part["restarts"] else ""
-            columns = (
-                f"  {part['name']:<16} {part['state']:<10} {port:<7} {pid:<12} {memory:>8}  {again} {part['detail']}"
-            )
-            typer.echo(columns.rstrip())
+            state = state_words(part["state"])
+            columns = f"  {part['name']:<16} {state:<12} {port:<7} {pid:<12} {memory:>8}  {again} {part['detail']}"
+            say(columns.rstrip())
         for name, value in found["addresses"].items():
             typer.echo(f"  {name:<16} {value}")
     if found["state"] != "up":
         raise typer.Exit(NOT_FOUND)
 
 
-def _tell_addresses(settings: Settings) -> None:
+def _tell_addresses(settings: Settings, *, as_json: bool) -> None:
     from tradeloop.stack.lookup import describe
 
     found = describe(settings.home)
+    if as_json:
+        print_json(found)
+        return
     for name, value in found["addresses"].items():
         typer.echo(f"  {name:<16} {value}", err=True)
     if "airflow_url" in found["addresses"]:

@@ -8,6 +8,8 @@ from uuid import UUID
 
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from tradeloop.errors import KafkaUnreachable
@@ -37,6 +39,16 @@ def topics_of(settings: Settings) -> list[Topic]:
     ]
 
 
+def settings_of(topic: Topic, replicas: int) -> dict[str, str]:
+    """What we ask of the topic; everything else is the broker's own affair."""
+    return {
+        "cleanup.policy": "delete",  # compaction would eat the older decisions of a subject
+        "retention.ms": str(topic.retention_days * DAY_MS),
+        "min.insync.replicas": str(max(1, replicas - 1)),
+        "unclean.leader.election.enable": "false",
+    }
+
+
 def create_topics(bootstrap: str, settings: Settings) -> list[str]:
     """Create the topics that are missing; returns their names.
 
@@ -48,32 +60,46 @@ def create_topics(bootstrap: str, settings: Settings) -> list[str]:
         metadata = admin.list_topics(timeout=TIMEOUT_S)
         replicas = min(3, len(metadata.brokers))
         missing = [topic for topic in topics_of(settings) if topic.name not in metadata.topics]
-        created = (
-            admin.create_topics(
-                [
-                    NewTopic(
-                        topic.name,
-                        num_partitions=PARTITIONS,
-                        replication_factor=replicas,
-                        config={
-                            "cleanup.policy": "delete",  # compaction would eat the older decisions of a subject
-                            "retention.ms": str(topic.retention_days * DAY_MS),
-                            "min.insync.replicas": str(max(1, replicas - 1)),
-                            "unclean.leader.election.enable": "false",
-                        },
-                    )
-                    for topic in missing
-                ],
-                operation_timeout=TIMEOUT_S,
+        made = [
+            NewTopic(
+                topic.name, num_partitions=PARTITIONS, replication_factor=replicas, config=settings_of(topic, replicas)
             )
-            if missing
-            else {}
-        )
+            for topic in missing
+        ]
+        created = admin.create_topics(made, operation_timeout=TIMEOUT_S) if made else {}
         for future in created.values():
             future.result(timeout=TIMEOUT_S)
     except KafkaException as problem:
         raise KafkaUnreachable(f"Kafka at {bootstrap} did not answer: {problem}", hint="tradeloop doctor") from problem
     return [topic.name for topic in missing]
+
+
+def topic_faults(bootstrap: str, settings: Settings) -> dict[str, list[str]]:
+    """What is wrong with each of our topics, by name; a topic that is well has an empty list.
+
+    Raises:
+        KafkaUnreachable: the broker did not answer.
+    """
+    admin = AdminClient(client_configuration(bootstrap))
+    try:
+        metadata = admin.list_topics(timeout=TIMEOUT_S)
+        found: dict[str, list[str]] = {}
+        for topic in topics_of(settings):
+            if topic.name not in metadata.topics:
+                found[topic.name] = ["does not exist"]
+                continue
+            partitions = metadata.topics[topic.name].partitions
+            found[topic.name] = (
+                [] if len(partitions) == PARTITIONS else [f"{len(partitions)} partitions, not {PARTITIONS}"]
+            )
+            resource = ConfigResource(ResourceType.TOPIC, topic.name)
+            has = admin.describe_configs([resource])[resource].result(timeout=TIMEOUT_S)
+            for name, wanted in settings_of(topic, min(3, len(metadata.brokers))).items():
+                if name in has and has[name].value != wanted:
+                    found[topic.name].append(f"{name} is {has[name].value}, not {wanted}")
+    except KafkaException as problem:
+        raise KafkaUnreachable(f"Kafka at {bootstrap} did not answer: {problem}", hint="tradeloop doctor") from problem
+    return found
 
 
 def topic_id(admin: AdminClient, name: str) -> UUID:
@@ -83,16 +109,3 @@ def topic_id(admin: AdminClient, name: str) -> UUID:
     return UUID(
         int=(found.get_most_significant_bits() & (2**64 - 1)) << 64 | found.get_least_significant_bits() & (2**64 - 1)
     )
-
-
-def missing_topics(bootstrap: str, settings: Settings) -> list[str]:
-    """Names of our topics that the broker does not have.
-
-    Raises:
-        KafkaUnreachable: the broker did not answer.
-    """
-    try:
-        known = AdminClient(client_configuration(bootstrap)).list_topics(timeout=TIMEOUT_S).topics
-    except KafkaException as problem:
-        raise KafkaUnreachable(f"Kafka at {bootstrap} did not answer: {problem}", hint="tradeloop doctor") from problem
-    return [topic.name for topic in topics_of(settings) if topic.name not in known]

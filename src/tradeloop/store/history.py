@@ -13,6 +13,7 @@ from tradeloop.domain.runs import RunState, RunView, decision_id_of
 from tradeloop.errors import Ambiguous, NotFound, UsageInvalid
 from tradeloop.store.database import Database
 
+AMBIGUOUS_SHOWN: Final = 10
 LIVE_STATES: Final = {
     "q": RunState.QUEUED,
     "r": RunState.RUNNING,
@@ -77,15 +78,18 @@ class RunHistory:
             RUNS + " WHERE i.run_id IN (SELECT run_id FROM inbox WHERE run_id BETWEEN %(low)s AND %(high)s "
             "UNION SELECT run_id FROM inbox WHERE event_id BETWEEN %(low)s AND %(high)s "
             "UNION SELECT run_id FROM runs WHERE decision_id BETWEEN %(low)s AND %(high)s "
-            "UNION SELECT run_id FROM work WHERE run_id = ANY(%(live)s)) ORDER BY i.run_id LIMIT 10",
+            "UNION SELECT run_id FROM work WHERE run_id = ANY(%(live)s)) ORDER BY i.run_id LIMIT 11",
             {"low": low, "high": high, "live": await self._live(low, high)},
         )
         if not rows:
             raise NotFound(f"no run begins with {prefix!r}.", hint="tradeloop runs list")
-        if len(rows) > 1:
-            found = " ".join(str(self._view(row).decision_id)[: max(8, len(prefix) + 1)] for row in rows)
-            raise Ambiguous(f"{len(rows)} runs begin with {prefix!r}: {found}", hint="give one more character")
-        return self._view(rows[0])
+        views = [self._view(row) for row in rows]
+        if low == high:  # a whole id: of an event that was decided again the newest run is meant
+            return views[-1]
+        if len(views) > 1:
+            ids = [i for v in views for i in (v.run_id, v.event_id, v.decision_id) if low <= i <= high]
+            raise ambiguous("run", prefix, ids)
+        return views[0]
 
     async def _live(self, low: UUID, high: UUID) -> list[UUID]:
         rows = await self._database.rows("SELECT run_id, event_id, generation FROM work")
@@ -118,6 +122,15 @@ class RunHistory:
             offset=row["offset"],
             fails=row["fails"],
         )
+
+
+def ambiguous(noun: str, prefix: str, ids: list[UUID]) -> Ambiguous:
+    """The error for a beginning that several ids share: it shows each as far as they can be told apart."""
+    texts = sorted({str(one) for one in ids})
+    length = next((n for n in range(8, 36) if len({text[:n] for text in texts}) == len(texts)), 36)
+    shown = " ".join(text[:length] for text in texts[:AMBIGUOUS_SHOWN])
+    count = f"{len(texts)}" if len(texts) <= AMBIGUOUS_SHOWN else f"more than {AMBIGUOUS_SHOWN}"
+    return Ambiguous(f"{count} {noun}s begin with {prefix!r}: {shown}", hint="give one more character")
 
 
 def _state_codes(state: str) -> list[str] | None:

@@ -60,11 +60,8 @@ def migrate(database_url: str) -> list[str]:
 
 
 def _migrate(connection: psycopg.Connection[DictRow]) -> list[str]:
-    if connection.info.server_version < OLDEST_SERVER:
-        raise SettingInvalid(
-            f"PostgreSQL {connection.info.server_version // 10_000} is too old; "
-            f"{OLDEST_SERVER // 10_000} or newer is expected"
-        )
+    if refusal := _refusal(connection.info.server_version, {}):
+        raise SettingInvalid(refusal)
     connection.execute("SET statement_timeout = 0")  # an index on a large table takes what it takes
     # Not pg_advisory_lock: whoever waits in it holds a snapshot, for whose end LangGraph's CREATE INDEX CONCURRENTLY
     # in the other process waits in turn, and PostgreSQL ends one of the two as a deadlock.
@@ -78,17 +75,11 @@ def _migrate(connection: psycopg.Connection[DictRow]) -> list[str]:
         )
         rows = connection.execute("SELECT version, digest FROM schema_migrations").fetchall()
         applied = {row["version"]: row["digest"] for row in rows}
-        newest = max((migration.version for migration in migrations()), default=0)
-        if ahead := [version for version in applied if version > newest]:
-            raise SettingInvalid(
-                f"the schema is of a newer release: it has migration {max(ahead)}, this release has {newest}",
-                hint="run the release that migrated it, or a newer one",
-            )
+        if refusal := _refusal(connection.info.server_version, applied):
+            raise SettingInvalid(refusal, hint="run the release that migrated this database, or a newer one")
         names = []
         for migration in migrations():
             if migration.version in applied:
-                if applied[migration.version] != migration.digest:
-                    raise SettingInvalid(f"migration {migration.version} was changed after it had been applied")
                 continue
             with connection.transaction():
                 connection.execute(migration.sql.encode())
@@ -110,6 +101,8 @@ class SchemaStatus:
     server: str
     applied: list[str]
     pending: list[str]
+    refusal: str = ""
+    """Why `migrate` would do nothing at all; empty when it would go ahead."""
 
 
 def status(database_url: str) -> SchemaStatus:
@@ -121,15 +114,29 @@ def status(database_url: str) -> SchemaStatus:
     try:
         with psycopg.connect(database_url, autocommit=True, options=OPTIONS, row_factory=dict_row) as connection:
             exists = connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL AS found").fetchone()
-            query = "SELECT version FROM schema_migrations"
+            query = "SELECT version, digest FROM schema_migrations"
             rows = connection.execute(query).fetchall() if exists and exists["found"] else []
             number = connection.info.server_version
     except psycopg.OperationalError as problem:
         raise unreachable(database_url, problem) from problem
-    done = {row["version"] for row in rows}
+    done = {row["version"]: row["digest"] for row in rows}
     names = {m.version: f"{m.version:04d}_{m.name}" for m in migrations()}
     return SchemaStatus(
         server=f"PostgreSQL {number // 10_000}.{number % 10_000}",
         applied=[name for version, name in names.items() if version in done],
         pending=[name for version, name in names.items() if version not in done],
+        refusal=_refusal(number, done),
     )
+
+
+def _refusal(server_version: int, applied: dict[int, str]) -> str:
+    """Why this release keeps its hands off a database; empty when it does not."""
+    if server_version < OLDEST_SERVER:
+        return f"PostgreSQL {server_version // 10_000} is too old; {OLDEST_SERVER // 10_000} or newer is expected"
+    newest = max((migration.version for migration in migrations()), default=0)
+    if ahead := [version for version in applied if version > newest]:
+        return f"the schema is of a newer release: it has migration {max(ahead)}, this release has {newest}"
+    for migration in migrations():
+        if applied.get(migration.version, migration.digest) != migration.digest:
+            return f"migration {migration.version} was changed after it had been applied"
+    return ""

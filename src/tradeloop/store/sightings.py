@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from tradeloop.errors import Ambiguous, NotFound
+from tradeloop.errors import NotFound
 from tradeloop.store.database import Database
-from tradeloop.store.history import id_bounds
+from tradeloop.store.history import ambiguous, id_bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +55,13 @@ class Sightings:
         low, high = id_bounds(prefix)
         rows = await self._database.rows(
             "SELECT DISTINCT ON (event_id) * FROM inbox WHERE event_id BETWEEN %s AND %s "
-            "ORDER BY event_id, run_id LIMIT 5",
+            "ORDER BY event_id, run_id LIMIT 11",
             (low, high),
         )
         if not rows:
             raise NotFound(f"no event begins with {prefix!r}.", hint="tradeloop events tail, or tradeloop dlq list")
         if len(rows) > 1:
-            ids = " ".join(str(row["event_id"])[:13] for row in rows)
-            raise Ambiguous(f"several events begin with {prefix!r}: {ids}", hint="give one more character")
+            raise ambiguous("event", prefix, [row["event_id"] for row in rows])
         (row,) = rows
         again = await self._database.rows(
             'SELECT partition, "offset", lane, seen_at, differs FROM inbox_doubles WHERE event_id = %s '

@@ -81,7 +81,7 @@ def test_a_server_that_is_too_old_is_told_from_one_that_is_not(empty_url: str, m
 
 
 def test_a_server_that_does_not_answer_is_unreachable() -> None:
-    with pytest.raises(DatabaseUnreachable, match="PostgreSQL did not answer"):
+    with pytest.raises(DatabaseUnreachable, match=r"PostgreSQL at 127\.0\.0\.1:1 did not answer: Connection refused"):
         migrate("postgresql://nobody@127.0.0.1:1/none")
 
 
