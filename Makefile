@@ -47,6 +47,6 @@ lock: setup
 	@scripts/lock
 
 clean:
-	@if [ -x $(BIN)/tradeloop ]; then $(BIN)/tradeloop down --wipe || true; fi
+	@if [ -x $(BIN)/tradeloop ]; then $(BIN)/tradeloop down --wipe --yes || true; fi
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov build dist .coverage
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import signal
 import struct
 import subprocess
@@ -83,7 +84,8 @@ def at_terminal(
             process.send_signal(signal.SIGINT)
             ctrl_c_after = ""
     os.close(ours)
-    return process.wait(60), seen.decode().replace("\r\n", "\n")
+    text = seen.decode().replace("\r\n", "\n")
+    return process.wait(60), re.sub(r"\r\x1b\[K[^\r\n]*(?=\r)|\r\x1b\[K", "", text)  # a wait's line comes and goes
 
 
 def event(subject: str, event_type: str = "cli.tested") -> str:

@@ -201,6 +201,24 @@ def test_a_question_that_makes_no_sense_is_told_so(
     assert message in err
 
 
+def test_a_beginning_that_several_ids_share_lists_them(call: Call, seeded: dict[str, Arrival]) -> None:
+    shared = str(seeded["done"].run_id)[:6]  # of a UUIDv7 the first digits are the clock's
+    code, out, err = call("runs", "show", shared)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: 5 runs begin with '{shared}': ")
+    shown = err.splitlines()[0].rpartition(": ")[2].split()
+    assert len({run for run in shown if any(str(one.run_id).startswith(run) for one in seeded.values())}) == 5
+
+
+def test_a_migration_that_would_be_refused_is_refused_beforehand(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tradeloop.store.migrations.OLDEST_SERVER", 990_000)
+    code, out, err = call("db", "migrate", "--dry-run")
+    assert (code, out) == (2, "")
+    assert "is too old; 99 or newer is expected" in err
+    code, out, _ = call("db", "status")
+    assert (code, "✗ PostgreSQL 1" in out) == (6, True)
+
+
 def test_an_empty_database_has_no_runs(call: Call) -> None:
     assert call("runs", "list", "--json")[1].strip() == "[]"
     code, out, err = call("runs", "list")

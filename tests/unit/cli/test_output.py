@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 
@@ -15,6 +16,7 @@ from tradeloop.cli.endings import FOUND, MEANINGS, epilog
 from tradeloop.cli.output import OUTPUT, Output, agreed, moment, note, print_json, print_rows, state_words, utc
 from tradeloop.cli.problems import kebab, masked
 from tradeloop.errors import UsageInvalid
+from tradeloop.store.history import ambiguous
 
 COLUMNS = {"id": "ID", "state": "STATE", "subject": "SUBJECT", "desk": "DESK"}
 ROWS = [
@@ -140,6 +142,23 @@ def test_a_question_needs_a_terminal_or_yes() -> None:
     assert (caught.value.hint, caught.value.exit_code) == ("add --yes", 2)
     OUTPUT.is_agreed = True
     agreed("Really?")
+
+
+def test_a_question_is_asked_at_a_terminal_and_no_means_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_a_terminal(monkeypatch)
+    answers = Terminal("n\ny\n")
+    monkeypatch.setattr(sys, "stdin", answers)
+    with pytest.raises(UsageInvalid, match="the answer was no"):
+        agreed("Really?")
+    agreed("Really?")
+
+
+def test_ids_with_one_beginning_are_shown_as_far_as_they_differ() -> None:
+    ids = [UUID(f"0b1e77aa-0000-7000-8000-{number:012x}") for number in range(12)]
+    assert ambiguous("run", "0b", ids[:1]).message == "1 runs begin with '0b': 0b1e77aa"
+    few = ambiguous("run", "0b", ids[:2])
+    assert few.message == f"2 runs begin with '0b': {ids[0]} {ids[1]}"
+    assert ambiguous("run", "0b", ids).message.startswith("more than 10 runs begin with '0b': ")
 
 
 def test_an_epilog_names_the_examples_and_every_code_in_order() -> None:
