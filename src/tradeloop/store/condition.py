@@ -37,7 +37,7 @@ async def condition_of(database: Database, cursor: str) -> Condition:
          AS may_write,
         (SELECT count(*) FROM workers WHERE lease_until > now()) AS workers,
         (SELECT count(*) FROM outbox_lanes WHERE lease_until > now()) AS lanes_held,
-        (SELECT count(*) FROM (SELECT 1 FROM outbox LIMIT 100000) AS some) AS outbox_rows,
+        (SELECT count(*) FROM (SELECT 1 FROM outbox LIMIT 100000) AS waiting) AS outbox_rows,
         (SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0)
          FROM (SELECT created_at FROM outbox ORDER BY id LIMIT 100) AS oldest) AS outbox_age_s,
         (SELECT count(*) FROM work) AS live_runs,
