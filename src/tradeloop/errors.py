@@ -14,6 +14,7 @@ TradeloopError
 ├── WorkflowMissing           operator: this worker has no workflow for the run's type; another may
 ├── DecisionInvalid           developer: a graph ended without a decision that fits
 ├── RunTimedOut               developer: a graph did not end before its deadline
+├── ThreadsLeaked             platform: too many nodes never returned; the worker is started anew
 ├── RunBroken                 developer: a graph cancelled itself
 ├── CrashLoop                 developer: a run whose workers die
 ├── RunLost                   platform: another worker owns the run now; stop silently
@@ -58,6 +59,8 @@ class TradeloopError(Exception):
     actor: ClassVar[Actor] = "operator"
     """Who must act."""
     exit_code: ClassVar[int] = 1
+    attempts: ClassVar[int | None] = None
+    """How often a run is tried that meets this, when it is retriable; None: as often as any other."""
 
     def __init__(self, message: str = "", *, where: str = "", hint: str = "") -> None:
         self.message = message or str(type(self).__doc__).strip()
@@ -131,6 +134,13 @@ class RunTimedOut(TradeloopError):
 
     actor = "developer"
     retriable = True
+    attempts = 3
+
+
+class ThreadsLeaked(TradeloopError):
+    """Too many nodes never returned: their threads are lost to this process."""
+
+    actor = "platform"
 
 
 class RunBroken(TradeloopError):

@@ -45,6 +45,8 @@ class Arrival:
     """Empty when no workflow handles the type: recorded as unhandled."""
     subject: str
     run_id: UUID
+    graph_version: str = ""
+    """Of this worker's graph for the type: stamped on the run when it starts at once."""
 
 
 class Inbox(Protocol):
@@ -61,8 +63,11 @@ class Inbox(Protocol):
         arrivals: Sequence[Arrival],
         dead: Sequence[tuple[Received, DeadLetter]],
         slots: int,
+        quotas: Mapping[str, int] | None = None,
     ) -> list[Claim]:
         """Take a poll batch in, in one transaction, and claim up to `slots` of its runs for `owner`.
+
+        With `quotas`, up to so many of each desk instead, and none of a desk that is not named.
 
         Accepted means durable: afterwards the offsets may be committed. Records below the stored position and
         events that were accepted before change nothing. The order of `arrivals` is the order per subject.
@@ -70,11 +75,23 @@ class Inbox(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Tended:
+    """What `Runs.tend` found to do."""
+
+    heads: int = 0
+    """Subjects without a head: 0 unless something is broken."""
+    unserved: int = 0
+    """Runs that stopped as version_unavailable."""
+    served: int = 0
+    """Runs that found a worker with their version again."""
+
+
 class Runs(Protocol):
     """Ownership of runs, from claim to record."""
 
-    async def enlist(self, owner: UUID, build: str, lease_s: float) -> None:
-        """Make `owner` known, with a lease."""
+    async def enlist(self, owner: UUID, build: str, lease_s: float, graphs: Sequence[str] = ()) -> None:
+        """Make `owner` known, with a lease and the graph versions that it can run."""
         ...
 
     async def renew(self, owner: UUID, lease_s: float) -> bool:
@@ -89,8 +106,32 @@ class Runs(Protocol):
         """Bury workers whose lease ended, requeue what nobody owns, wake what is due; returns how many."""
         ...
 
-    async def claim(self, owner: UUID, desks: Sequence[str], limit: int) -> list[Claim]:
-        """Own up to `limit` runs: only the head of a subject, the oldest first."""
+    async def claim(
+        self,
+        owner: UUID,
+        desks: Sequence[str],
+        limit: int,
+        *,
+        quotas: Mapping[str, int] | None = None,
+        graphs: Sequence[tuple[str, str]] | None = None,
+    ) -> list[Claim]:
+        """Own up to `limit` runs: only the head of a subject, the oldest first, up to `quotas` of each desk.
+
+        `graphs` are event types and versions, of each type the present version first: other runs are left alone, and
+        one without a version gets the present one.
+        """
+        ...
+
+    async def tend(self, grace_s: float) -> Tended:
+        """Repair missing heads; stop runs whose graph version no live worker has had for `grace_s`, and wake them."""
+        ...
+
+    async def cancellable(self, owner: UUID) -> Mapping[UUID, str]:
+        """Of the runs in hand those that somebody wants cancelled, with the reason, and that began no effect."""
+        ...
+
+    async def backlog(self, limit: int) -> int:
+        """How many runs are queued; counted up to `limit`."""
         ...
 
     async def owned(self, owner: UUID) -> list[Claim]:

@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     """Own workflows beside the entry points: `module:name`, separated by commas."""
     concurrency: int = Field(default=32, ge=1, le=10_000)
     """Runs that one worker has in hand at a time."""
+    backlog: int = Field(default=50_000, ge=1)
+    """Queued runs from which on intake pauses; smaller holds up small desks behind a flood, larger grows the table."""
     lease_s: float = Field(default=15.0, ge=3, le=3600)
     """How long a silent worker keeps its runs; smaller finds a dead one sooner, but a busy one may lose its own."""
     drain_s: float = Field(default=20.0, ge=0, le=3600)

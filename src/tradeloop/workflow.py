@@ -107,6 +107,8 @@ class Workflow:
     graph: StateGraph[Any, Any, Any, Any]
     policy_hash: str = ""
     timeout_s: float = 300.0
+    earlier: tuple[Workflow, ...] = ()
+    """Earlier versions of the graph: runs that began with one of them go on with it."""
     warm: Callable[[], object] | None = None
     """Called once when a worker starts: slow imports and tables are paid for then, not by the first event."""
 

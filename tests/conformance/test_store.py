@@ -353,3 +353,69 @@ async def test_large_rows_of_the_outbox_are_handed_out_a_few_at_a_time(database_
             counts.append(len(rows))
             await outbox.remove([row.id for row in rows])
     assert counts == [18, 18, 4]
+
+
+async def test_a_batch_starts_no_more_of_a_desk_than_its_quota(store: Store) -> None:
+    arrivals = [arrival(n, subject=f"{desk}{n}", desk=desk) for n, desk in enumerate("aaaabbc")]
+    claims = await store.inbox.accept(GROUP, store.owner, arrivals, [], 9, {"a": 2, "b": 1})
+    assert sorted(claim.desk for claim in claims) == ["a", "a", "b"]
+
+
+async def test_a_claim_gives_each_desk_its_quota_and_the_oldest_first(store: Store) -> None:
+    arrivals = [arrival(n, subject=f"{desk}{n}", desk=desk) for n, desk in enumerate("aaaabbc")]
+    await take(store, *arrivals, slots=0)
+    claims = await store.runs.claim(store.owner, ["a", "b", "c"], 4, quotas={"a": 3, "b": 1, "c": 1})
+    assert sorted(claim.subject for claim in claims) == ["a0", "a1", "b4", "c6"]
+
+
+async def test_the_version_of_the_first_claim_stays_on_the_run(store: Store) -> None:
+    await take(store, arrival(0), slots=0)
+    (claim,) = await store.runs.claim(store.owner, ["desk"], 9, graphs=[("some.type", "v1")])
+    assert claim.graph_version == "v1"
+    assert await store.runs.retry(store.owner, claim, 0, "E: passing")
+    await store.runs.take_over()
+    assert await store.runs.claim(store.owner, ["desk"], 9, graphs=[("some.type", "v2")]) == []
+    (again,) = await store.runs.claim(store.owner, ["desk"], 9, graphs=[("some.type", "v2"), ("some.type", "v1")])
+    assert (again.graph_version, again.fence) == ("v1", 2)
+
+
+async def test_a_run_that_starts_at_once_has_the_version_of_its_intake(store: Store) -> None:
+    (claim,) = await take(store, replace(arrival(0), graph_version="v1"))
+    assert claim.graph_version == "v1"
+    assert [owned.graph_version for owned in await store.runs.owned(store.owner)] == ["v1"]
+
+
+async def test_a_type_without_a_graph_here_is_left_to_other_workers(store: Store) -> None:
+    await take(store, arrival(0), slots=0)
+    assert await store.runs.claim(store.owner, ["desk"], 9, graphs=[("other.type", "v1")]) == []
+
+
+async def test_a_run_whose_version_nobody_has_stops_and_wakes_with_a_worker_that_has_it(store: Store) -> None:
+    (claim,) = await take(store, replace(arrival(0), graph_version="v1"))
+    assert await store.runs.retry(store.owner, claim, 0, "E: passing")
+    await store.runs.take_over()
+    await store.runs.tend(0)
+    found = await store.runs.tend(0)
+    assert found.heads == 0
+    assert await store.runs.claim(store.owner, ["desk"], 9) == []
+    other = uuid4()
+    await store.runs.enlist(other, "test", 60, ["v1"])
+    assert (await store.runs.tend(0)).served == 1
+    (again,) = await store.runs.claim(other, ["desk"], 9, graphs=[("some.type", "v1")])
+    assert again.run_id == claim.run_id
+
+
+async def test_a_buried_worker_gets_no_run(store: Store) -> None:
+    await store.runs.retire(store.owner)
+    assert await take(store, arrival(0)) == []
+    assert await store.runs.claim(store.owner, ["desk"], 9) == []
+
+
+async def test_the_backlog_counts_what_is_queued_up_to_a_bound(store: Store) -> None:
+    await take(store, *(arrival(n, subject=f"s{n}") for n in range(5)), slots=2)
+    assert [await store.runs.backlog(bound) for bound in (2, 10)] == [2, 3]
+
+
+async def test_nobody_wants_a_run_cancelled_unless_it_is_said(store: Store) -> None:
+    await take(store, arrival(0))
+    assert await store.runs.cancellable(store.owner) == {}

@@ -125,6 +125,7 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
             concurrency=settings.concurrency,
             lease_s=settings.lease_s,
             drain_s=settings.drain_s,
+            backlog=settings.backlog,
         )
         source = KafkaSource(
             settings.kafka_bootstrap,
@@ -133,7 +134,7 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
             lambda places: inbox.positions(settings.group, places),
         )
         try:
-            intake = Intake(inbox, settings.group, desks)
+            intake = Intake(inbox, settings.group, desks, dict(reversed(runner.versions)))
             runs = PostgresRuns(database, settings.dead_letters_topic)
             await Worker(source, intake, runs, runner, options).run(stop)
         finally:

@@ -53,6 +53,10 @@ class Claim:
     fails: int = 0
     takeovers: int = 0
     headers: tuple[tuple[str, bytes], ...] = ()
+    graph_version: str = ""
+    """Of the graph that the run began with; empty when it has not begun."""
+    cancel: str = ""
+    """Why somebody wants the run cancelled; empty when nobody does."""
 
 
 @dataclass(frozen=True, slots=True)

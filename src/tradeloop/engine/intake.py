@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
@@ -21,34 +22,46 @@ Item = Arrival | tuple[Received, DeadLetter]
 class Intake:
     """Takes poll batches into the inbox, each in one transaction."""
 
-    def __init__(self, inbox: Inbox, group: str, desks: Mapping[str, str]) -> None:
+    def __init__(
+        self, inbox: Inbox, group: str, desks: Mapping[str, str], versions: Mapping[str, str] | None = None
+    ) -> None:
+        """`desks` and `versions` (of the graphs) are by event type."""
         self._inbox = inbox
         self._group = group
         self._desks = desks
-        """Desk by event type."""
+        self._versions = versions or {}
 
-    async def accept(self, owner: UUID, batch: Sequence[Received], slots: int) -> list[Claim]:
-        """Accept the batch; afterwards it is durable. Returns the runs that `owner` may start at once."""
-        return await self._store(owner, [self._item(received) for received in batch], slots)
+    def read(self, batch: Sequence[Received]) -> list[Item]:
+        """What each record is: an event, or a dead letter."""
+        return [self._item(received) for received in batch]
 
-    async def _store(self, owner: UUID, items: list[Item], slots: int) -> list[Claim]:
-        """Store together; cut what the store refuses in halves, in order, so that only the culprit is a dead letter."""
+    def demand(self, items: Sequence[Item]) -> dict[str, int]:
+        """How many events each desk has to answer."""
+        return Counter(item.desk for item in items if isinstance(item, Arrival) and item.desk)
+
+    async def store(self, owner: UUID, items: Sequence[Item], quotas: Mapping[str, int]) -> list[Claim]:
+        """Make them durable, and claim up to `quotas` runs of each desk for `owner`, who may start those at once.
+
+        What the store refuses is cut in halves, in order, so that only the culprit is a dead letter.
+        """
         arrivals = [item for item in items if isinstance(item, Arrival)]
         dead = [item for item in items if not isinstance(item, Arrival)]
         try:
-            return await self._inbox.accept(self._group, owner, arrivals, dead, slots)
+            return await self._inbox.accept(self._group, owner, arrivals, dead, sum(quotas.values()), quotas)
         except TradeloopError:
             raise
         except Exception as problem:
             if len(items) > 1:
                 middle = len(items) // 2
-                claims = await self._store(owner, items[:middle], slots)
-                return claims + await self._store(owner, items[middle:], slots - len(claims))
+                claims = await self.store(owner, items[:middle], quotas)
+                taken = Counter(claim.desk for claim in claims)
+                left = {desk: count - taken[desk] for desk, count in quotas.items()}
+                return claims + await self.store(owner, items[middle:], left)
             if not arrivals:
                 raise
             received = arrivals[0].received
             log.error("record_not_accepted", topic=received.topic, offset=received.offset, error=str(problem))
-            return await self._store(owner, [(received, _dead_letter(received, problem))], slots)
+            return await self.store(owner, [(received, _dead_letter(received, problem))], quotas)
 
     def _item(self, received: Received) -> Item:
         try:
@@ -65,6 +78,7 @@ class Intake:
             desk=self._desks.get(event.event_type, ""),
             subject=event.subject,
             run_id=new_run_id(),
+            graph_version=self._versions.get(event.event_type, ""),
         )
 
 

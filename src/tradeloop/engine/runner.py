@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final  # Any: LangGraph's own types
@@ -40,14 +40,23 @@ class Runner:
         instance: str,
         environment: str = "development",
     ) -> None:
-        self._workflows = workflows
         self._saver = saver
         self._ledger = ledger
         self._effectors = effectors
         self._instance = instance
         self._environment = environment
         self._graphs: dict[str, CompiledStateGraph[Any, Any, Any, Any]] = {}
-        self._versions: dict[str, str] = {}
+        """Compiled, by version."""
+        self._by_version: dict[str, Workflow] = {}
+        pairs = []
+        for event_type, current in workflows.items():
+            for workflow in (current, *current.earlier):
+                version = workflow.version
+                self._by_version[version] = workflow
+                pairs.append((event_type, version))
+        self.versions: Sequence[tuple[str, str]] = tuple(pairs)
+        """Event type and graph version of all that can be run here; of each type the present version first."""
+        self._present = dict(reversed(pairs))
 
     async def run(self, owner: UUID, claim: Claim) -> Outcome:
         """Bring the run to its decision and its effect.
@@ -57,7 +66,7 @@ class Runner:
             TradeloopError: with `retriable` set when the run should rest and come back.
         """
         event = WorkflowEvent.from_json(claim.payload)
-        workflow = self._workflows.get(claim.event_type)
+        workflow = self._by_version.get(self._version_of(claim))
         if workflow is None:
             raise WorkflowMissing(f"no workflow of this worker answers {claim.event_type}; another worker may")
         decision_id = decision_id_of(self._instance, claim.event_id, claim.generation)
@@ -76,7 +85,7 @@ class Runner:
             state=RunState.DONE,
             decision_id=decision_id,
             graph=workflow.desk,
-            graph_version=self.version(claim.event_type),
+            graph_version=self._version_of(claim),
             decision=decision,
             effect=state.get("effect", {}),
             event=self._announcement(claim, event, decision_id, decision, state.get("effect", {})),
@@ -92,17 +101,29 @@ class Runner:
             state=RunState.FAILED,
             decision_id=decision_id_of(self._instance, claim.event_id, claim.generation),
             graph=claim.desk,
-            graph_version=self.version(claim.event_type),
+            graph_version=self._version_of(claim),
             error=text,
             error_class=type(problem).__name__,
             stack_hash=hashlib.sha256(places.encode()).hexdigest()[:16],
         )
 
+    def cancellation(self, claim: Claim, reason: str) -> Outcome:
+        """The outcome of a run that somebody wanted cancelled."""
+        return Outcome(
+            claim=claim,
+            state=RunState.CANCELLED,
+            decision_id=decision_id_of(self._instance, claim.event_id, claim.generation),
+            graph=claim.desk,
+            graph_version=claim.graph_version,
+            error=f"cancelled: {reason}",
+        )
+
     def version(self, event_type: str) -> str:
-        """The version of the graph that answers this type; empty when none does."""
-        if event_type not in self._versions and event_type in self._workflows:
-            self._versions[event_type] = self._workflows[event_type].version
-        return self._versions.get(event_type, "")
+        """The version of the graph that answers this type from now on; empty when none does."""
+        return self._present.get(event_type, "")
+
+    def _version_of(self, claim: Claim) -> str:
+        return claim.graph_version or self.version(claim.event_type)
 
     @contextmanager
     def _fenced(self, owner: UUID, claim: Claim) -> Iterator[None]:
@@ -120,12 +141,13 @@ class Runner:
     async def _invoke(
         self, claim: Claim, event: WorkflowEvent, workflow: Workflow, context: GraphContext
     ) -> dict[str, Any]:
-        graph = self._graphs.get(claim.event_type)
+        version = self._version_of(claim)
+        graph = self._graphs.get(version)
         if graph is None:
-            graph = self._graphs[claim.event_type] = workflow.graph.compile(checkpointer=self._saver)
+            graph = self._graphs[version] = workflow.graph.compile(checkpointer=self._saver)
         config: RunnableConfig = {
             "configurable": {"thread_id": str(claim.run_id)},
-            "metadata": {"graph_version": self.version(claim.event_type), "fence": claim.fence},
+            "metadata": {"graph_version": self._version_of(claim), "fence": claim.fence},
         }
         # The input again after a crash would start over; None continues; None on an empty thread is refused.
         fresh = claim.fence == 1 or await self._saver.aget_tuple(config) is None
@@ -151,7 +173,7 @@ class Runner:
                     "desk": claim.desk,
                     "decision": decision.model_dump(mode="json"),
                     "effect": effect,
-                    "graph_version": self.version(claim.event_type),
+                    "graph_version": self._version_of(claim),
                 }
             ),
             metadata=EventMetadata(environment=self._environment),

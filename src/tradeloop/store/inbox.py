@@ -30,7 +30,8 @@ accepted AS MATERIALIZED (SELECT a.* FROM subjects, LATERAL accept_batch(
     %(group)s, %(owner)s, %(slots)s + 0 * subjects.locked::integer, %(dead_topic)s,
     %(topic_ids)s::uuid[], %(topics)s::text[], %(parts)s::integer[], %(offsets)s::bigint[], %(events)s::uuid[],
     %(runs)s::uuid[], %(types)s::text[], %(desks)s::text[], %(subjects)s::text[], %(lanes)s::text[],
-    %(payloads)s::bytea[], %(headers)s::jsonb[], %(appended)s::timestamptz[],
+    %(payloads)s::bytea[], %(headers)s::jsonb[], %(appended)s::timestamptz[], %(versions)s::text[],
+    %(s_desks)s::text[], %(s_counts)s::integer[],
     %(d_topic_ids)s::uuid[], %(d_topics)s::text[], %(d_parts)s::integer[], %(d_offsets)s::bigint[],
     %(d_events)s::uuid[], %(d_causes)s::text[], %(d_classes)s::text[], %(d_raws)s::bytea[]) a),
 marked AS MATERIALIZED (SELECT mark_reused_ids(
@@ -64,11 +65,20 @@ class PostgresInbox:
         arrivals: Sequence[Arrival],
         dead: Sequence[tuple[Received, DeadLetter]],
         slots: int,
+        quotas: Mapping[str, int] | None = None,
     ) -> list[Claim]:
         """Take a poll batch in, in one transaction, and claim up to `slots` of its runs for `owner`."""
+        divided = [(desk, count) for desk, count in (quotas or {}).items() if count > 0]
         rows = await self._database.rows(
             ACCEPT,
-            {"group": group, "owner": owner, "slots": slots, "dead_topic": self._dead_letters_topic}
+            {
+                "group": group,
+                "owner": owner,
+                "slots": 0 if quotas is not None else slots,
+                "dead_topic": self._dead_letters_topic,
+                "s_desks": [desk for desk, _ in divided],
+                "s_counts": [count for _, count in divided],
+            }
             | _arrival_columns(arrivals)
             | _dead_columns(dead),
         )
@@ -90,6 +100,7 @@ def _arrival_columns(arrivals: Sequence[Arrival]) -> dict[str, Any]:
         "lanes": [storable(a.received.header(LANE_HEADER)) for a in arrivals],
         "payloads": [a.received.value for a in arrivals],
         "headers": [header_json(a.received.headers) for a in arrivals],
+        "versions": [a.graph_version for a in arrivals],
         "appended": [_moment(a.received.appended_at_ms) for a in arrivals],
     }
 
@@ -123,4 +134,5 @@ def _claim(arrival: Arrival, fence: int) -> Claim:
         generation=0,
         payload=arrival.received.value,
         headers=arrival.received.headers,
+        graph_version=arrival.graph_version,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final  # Any: arguments of a statement
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from tradeloop.domain.canonical import canonical_json
 from tradeloop.domain.records import Lane
 from tradeloop.domain.runs import Claim, Outcome, RunState
 from tradeloop.kafka.messages import to_record
+from tradeloop.ports import Tended
 from tradeloop.store.database import Database
 from tradeloop.store.texts import header_json, headers_from, storable
 
@@ -39,13 +40,13 @@ class PostgresRuns:
         self._database = database
         self._dead_letters_topic = dead_letters_topic
 
-    async def enlist(self, owner: UUID, build: str, lease_s: float) -> None:
-        """Make `owner` known, with a lease."""
+    async def enlist(self, owner: UUID, build: str, lease_s: float, graphs: Sequence[str] = ()) -> None:
+        """Make `owner` known, with a lease and the graph versions that it can run."""
         await self._database.rows(
-            "INSERT INTO workers (worker_id, kind, host, pid, build, lease_until) "
-            "VALUES (%s, 'worker', %s, %s, %s, clock_timestamp() + make_interval(secs => %s)) "
+            "INSERT INTO workers (worker_id, kind, host, pid, build, graphs, lease_until) "
+            "VALUES (%s, 'worker', %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s)) "
             "ON CONFLICT DO NOTHING",  # the answer to the first try may have been lost
-            (owner, socket.gethostname(), os.getpid(), build, lease_s),
+            (owner, socket.gethostname(), os.getpid(), build, list(graphs), lease_s),
         )
 
     async def renew(self, owner: UUID, lease_s: float) -> bool:
@@ -66,18 +67,55 @@ class PostgresRuns:
         row = await self._database.row("SELECT take_over() AS moved")
         return int(row["moved"]) if row else 0
 
-    async def claim(self, owner: UUID, desks: Sequence[str], limit: int) -> list[Claim]:
-        """Own up to `limit` runs: only the head of a subject, the oldest first."""
+    async def claim(
+        self,
+        owner: UUID,
+        desks: Sequence[str],
+        limit: int,
+        *,
+        quotas: Mapping[str, int] | None = None,
+        graphs: Sequence[tuple[str, str]] | None = None,
+    ) -> list[Claim]:
+        """Own up to `limit` runs: only the head of a subject, the oldest first, up to `quotas` of each desk."""
         if not desks or limit < 1:
             return []
-        rows = await self._database.rows("SELECT * FROM claim_runs(%s, %s, %s)", (owner, list(desks), limit))
+        # Whoever may take least comes first: the limit must not cut off a desk that has but one run.
+        order = sorted(((limit if quotas is None else quotas.get(desk, 0)), desk) for desk in desks)
+        known = graphs or ()
+        rows = await self._database.rows(
+            "SELECT * FROM claim_runs(%s, %s, %s, %s, %s, %s)",
+            (
+                owner,
+                [desk for quota, desk in order if quota > 0],
+                [quota for quota, _ in order if quota > 0],
+                limit,
+                [event_type for event_type, _ in known],
+                [version for _, version in known],
+            ),
+        )
         return [_claim(row) for row in rows]
+
+    async def tend(self, grace_s: float) -> Tended:
+        """Repair missing heads; stop runs whose graph version no live worker has had for `grace_s`, and wake them."""
+        row = await self._database.row("SELECT * FROM tend_runs(%s)", (grace_s,))
+        return Tended(**row) if row else Tended()
+
+    async def cancellable(self, owner: UUID) -> Mapping[UUID, str]:
+        """Of the runs in hand those that somebody wants cancelled, with the reason, and that began no effect."""
+        rows = await self._database.rows("SELECT * FROM cancellable_runs(%s)", (owner,))
+        return {row["run_id"]: row["cancel"] for row in rows}
+
+    async def backlog(self, limit: int) -> int:
+        """How many runs are queued; counted up to `limit`."""
+        row = await self._database.row("SELECT backlog(%s) AS queued", (limit,))
+        return int(row["queued"]) if row else 0
 
     async def owned(self, owner: UUID) -> list[Claim]:
         """Every run that `owner` owns."""
         rows = await self._database.rows(
             "SELECT w.run_id, w.fence, w.desk, w.subject, i.event_type, w.event_id, w.generation, w.fails, "
-            "w.takeovers, i.payload, i.headers FROM work w JOIN inbox i ON i.run_id = w.run_id "
+            "w.takeovers, w.graph_version, coalesce(w.cancel, '') AS cancel, i.payload, i.headers "
+            "FROM work w JOIN inbox i ON i.run_id = w.run_id "
             "WHERE w.owner = %s AND w.state = 'r' ORDER BY w.seq",
             (owner,),
         )
@@ -155,4 +193,6 @@ def _claim(row: DictRow) -> Claim:
         fails=row["fails"],
         takeovers=row["takeovers"],
         headers=headers_from(row["headers"]),
+        graph_version=row["graph_version"],
+        cancel=row["cancel"],
     )

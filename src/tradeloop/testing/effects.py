@@ -27,6 +27,9 @@ class Work:
     fails: int = 0
     takeovers: int = 0
     due_at: float = 0.0
+    graph_version: str = ""
+    cancel: str = ""
+    unserved_since: float | None = None
 
 
 @dataclass

@@ -11,11 +11,12 @@ from uuid import UUID
 
 from pydantic import JsonValue
 
+from tradeloop.domain.actions import EffectState
 from tradeloop.domain.records import DeadLetter, Lane, Received, Record
-from tradeloop.domain.runs import Claim, Outcome
+from tradeloop.domain.runs import Claim, Outcome, RunState
 from tradeloop.errors import EventIdReused
 from tradeloop.kafka.messages import LANE_HEADER, to_record
-from tradeloop.ports import Arrival, OutboxRow, TopicPartition
+from tradeloop.ports import Arrival, OutboxRow, Tended, TopicPartition
 from tradeloop.testing.effects import MemoryEffects, Work
 
 
@@ -42,6 +43,8 @@ class MemoryStore(MemoryEffects):
     _captured: set[UUID] = field(default_factory=set)
     _bound: dict[UUID, UUID] = field(default_factory=dict)
     _numbers: int = 0
+    _graphs: dict[UUID, frozenset[str]] = field(default_factory=dict)
+    _buried: set[UUID] = field(default_factory=set)
 
     async def positions(self, group: str, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Next offset of each partition that has been read before."""
@@ -55,9 +58,11 @@ class MemoryStore(MemoryEffects):
         arrivals: Sequence[Arrival],
         dead: Sequence[tuple[Received, DeadLetter]],
         slots: int,
+        quotas: Mapping[str, int] | None = None,
     ) -> list[Claim]:
-        """Take a batch in and claim up to `slots` of its runs."""
+        """Take a batch in and claim up to `slots` of its runs, or up to `quotas` of each desk."""
         before = dict(self._positions)
+        left = dict(quotas or {})
         claims: list[Claim] = []
         for arrival in arrivals:
             place = (group, arrival.received.topic_id, arrival.received.partition)
@@ -77,7 +82,13 @@ class MemoryStore(MemoryEffects):
             )
             work = Work(_claim(arrival), self._number(), "q")
             self._work[arrival.run_id] = work
-            if is_head and len(claims) < slots:
+            if (
+                is_head
+                and owner not in self._buried
+                and (len(claims) < slots if quotas is None else left.get(arrival.desk, 0) > 0)
+            ):
+                left[arrival.desk] = left.get(arrival.desk, 0) - 1
+                work.graph_version = arrival.graph_version
                 claims.append(self._own(work, owner))
         for received, letter in dead:
             place = (group, received.topic_id, received.partition)
@@ -86,9 +97,10 @@ class MemoryStore(MemoryEffects):
             self._move(place, received.offset)
         return claims
 
-    async def enlist(self, owner: UUID, build: str, lease_s: float) -> None:
-        """Make `owner` known, with a lease."""
+    async def enlist(self, owner: UUID, build: str, lease_s: float, graphs: Sequence[str] = ()) -> None:
+        """Make `owner` known, with a lease and the graph versions that it can run."""
         self._leases[owner] = time.monotonic() + lease_s
+        self._graphs[owner] = frozenset(graphs)
 
     async def renew(self, owner: UUID, lease_s: float) -> bool:
         """Heartbeat; False when the owner was buried."""
@@ -100,6 +112,7 @@ class MemoryStore(MemoryEffects):
     async def retire(self, owner: UUID) -> None:
         """Give back every run and the lease."""
         self._leases.pop(owner, None)
+        self._buried.add(owner)
         for work in self._work.values():
             if work.state == "r" and work.owner == owner:
                 work.state, work.owner = "q", None
@@ -107,6 +120,7 @@ class MemoryStore(MemoryEffects):
     async def take_over(self) -> int:
         """Bury the dead, requeue what nobody owns, wake what is due."""
         now = time.monotonic()
+        self._buried |= {owner for owner, until in self._leases.items() if until < now}
         self._leases = {owner: until for owner, until in self._leases.items() if until >= now}
         moved = 0
         for work in self._work.values():
@@ -116,13 +130,64 @@ class MemoryStore(MemoryEffects):
                 work.state, moved = "q", moved + 1
         return moved
 
-    async def claim(self, owner: UUID, desks: Sequence[str], limit: int) -> list[Claim]:
-        """Own up to `limit` runs: heads of their subjects, the oldest first."""
+    async def claim(
+        self,
+        owner: UUID,
+        desks: Sequence[str],
+        limit: int,
+        *,
+        quotas: Mapping[str, int] | None = None,
+        graphs: Sequence[tuple[str, str]] | None = None,
+    ) -> list[Claim]:
+        """Own up to `limit` runs: heads of their subjects, the oldest first, up to `quotas` of each desk."""
         heads: dict[tuple[str, str], Work] = {}
         for work in sorted(self._work.values(), key=lambda w: w.seq):
             heads.setdefault((work.claim.desk, work.claim.subject), work)
-        ready = [work for work in heads.values() if work.state == "q" and work.claim.desk in desks]
-        return [self._own(work, owner) for work in sorted(ready, key=lambda w: w.seq)[:limit]]
+        if owner in self._buried:
+            return []
+        left = {desk: limit if quotas is None else quotas.get(desk, 0) for desk in desks}
+        order = {desk: place for place, desk in enumerate(sorted(left, key=left.__getitem__))}
+        claims: list[Claim] = []
+        for work in sorted(heads.values(), key=lambda w: (order.get(w.claim.desk, 0), w.seq)):
+            if work.state != "q" or left.get(work.claim.desk, 0) < 1 or len(claims) >= limit:
+                continue
+            if graphs is not None:
+                ours = [version for event_type, version in graphs if event_type == work.claim.event_type]
+                if not ours or work.graph_version not in ("", *ours):
+                    continue
+                work.graph_version = work.graph_version or ours[0]
+            left[work.claim.desk] -= 1
+            claims.append(self._own(work, owner))
+        return claims
+
+    async def tend(self, grace_s: float) -> Tended:
+        """Stop runs whose graph version no live worker has had for `grace_s`, and wake them."""
+        now, unserved, served = time.monotonic(), 0, 0
+        live = frozenset().union(*(self._graphs.get(owner, frozenset()) for owner in self._leases))
+        for work in self._work.values():
+            if not work.graph_version or work.state not in ("q", "v"):
+                continue
+            if work.graph_version in live:
+                served += work.state == "v"
+                work.state, work.unserved_since = "q", None
+            elif work.state == "q":
+                work.unserved_since = work.unserved_since or now
+                if now - work.unserved_since >= grace_s:
+                    work.state, work.unserved_since, unserved = "v", None, unserved + 1
+        return Tended(0, unserved, served)
+
+    async def cancellable(self, owner: UUID) -> Mapping[UUID, str]:
+        """Of the runs in hand those that somebody wants cancelled, with the reason, and that began no effect."""
+        mine = [work for work in self._work.values() if (work.state, work.owner) == ("r", owner) and work.cancel]
+        return {work.claim.run_id: work.cancel for work in mine if not self._has_begun_an_effect(work.claim.run_id)}
+
+    async def backlog(self, limit: int) -> int:
+        """How many runs are queued; counted up to `limit`."""
+        return min(limit, sum(work.state == "q" for work in self._work.values()))
+
+    def wish_cancelled(self, run_id: UUID, reason: str) -> None:
+        """As `tradeloop runs cancel` does: nobody but the run's owner removes it."""
+        self._work[run_id].cancel = reason
 
     async def owned(self, owner: UUID) -> list[Claim]:
         """Every run that `owner` owns."""
@@ -143,6 +208,8 @@ class MemoryStore(MemoryEffects):
         recorded: set[UUID] = set()
         for outcome in outcomes:
             if self._owned(owner, outcome.claim) is None:
+                continue
+            if outcome.state is RunState.CANCELLED and self._has_begun_an_effect(outcome.claim.run_id):
                 continue
             del self._work[outcome.claim.run_id]
             self.finished[outcome.claim.run_id] = outcome
@@ -240,7 +307,18 @@ class MemoryStore(MemoryEffects):
         return self._view(work)
 
     def _view(self, work: Work) -> Claim:
-        return replace(work.claim, fence=work.fence, fails=work.fails, takeovers=work.takeovers)
+        return replace(
+            work.claim,
+            fence=work.fence,
+            fails=work.fails,
+            takeovers=work.takeovers,
+            graph_version=work.graph_version,
+            cancel=work.cancel,
+        )
+
+    def _has_begun_an_effect(self, run_id: UUID) -> bool:
+        begun = (EffectState.EXECUTING, EffectState.EXECUTED, EffectState.OUTCOME_UNKNOWN)
+        return any(effect.run_id == run_id and effect.state in begun for effect in self.effects.values())
 
 
 def _claim(arrival: Arrival) -> Claim:

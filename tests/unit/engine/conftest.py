@@ -10,7 +10,7 @@ from tradeloop.engine import worker
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RETRY_BASE_S", "CLAIM_EVERY_S", "TAKE_OVER_EVERY_S"):
+    for name in ("RETRY_BASE_S", "CLAIM_EVERY_S", "LOOK_ROUND_S", "TEND_EVERY_S"):
         monkeypatch.setattr(worker, name, 0.02)
 
 

@@ -62,11 +62,12 @@ class House:
     def worker(self, *workflows: Workflow, source: Any = None, **options: Any) -> Worker:
         known = {workflow.event_type: workflow for workflow in workflows}
         desks = {event_type: workflow.desk for event_type, workflow in known.items()}
+        runner = Runner(known, self.saver, self.store, {"note": self.board}, instance="tests")
         return Worker(
             source or self.log.reader(EVENTS),
-            Intake(self.store, GROUP, desks),
+            Intake(self.store, GROUP, desks, dict(reversed(runner.versions))),
             self.store,
-            Runner(known, self.saver, self.store, {"note": self.board}, instance="tests"),
+            runner,
             WorkerOptions(desks=tuple(sorted(set(desks.values()))), decisions_topic=DECISIONS, **options),
         )
 

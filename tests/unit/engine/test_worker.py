@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import defaultdict
 from typing import Any
 from uuid import UUID
@@ -10,12 +11,13 @@ from uuid import UUID
 import pytest
 from engine_in_memory import DECISIONS, EVENTS, House, accept, accept_and_note, event, until, workflow
 
-from tradeloop import Decision
+from tradeloop import Decision, Workflow
 from tradeloop.domain.records import Received
 from tradeloop.domain.runs import RunState, decision_id_of
+from tradeloop.engine import threads as threads_module
 from tradeloop.engine import worker as worker_module
 from tradeloop.engine.runner import Runner
-from tradeloop.errors import AirflowUnreachable
+from tradeloop.errors import AirflowUnreachable, ThreadsLeaked
 from tradeloop.testing.log import topic_id_of
 from tradeloop.testing.store import MemoryStore
 
@@ -243,13 +245,13 @@ async def test_an_event_that_comes_again_is_decided_once(house: House) -> None:
 class Slow(MemoryStore):
     """A store whose answers take a moment, so that an intake and a claim are under way at once."""
 
-    async def accept(self, *arguments: Any) -> Any:
+    async def accept(self, *arguments: Any, **more: Any) -> Any:
         await asyncio.sleep(0.002)
-        return await super().accept(*arguments)
+        return await super().accept(*arguments, **more)
 
-    async def claim(self, *arguments: Any) -> Any:
+    async def claim(self, *arguments: Any, **more: Any) -> Any:
         await asyncio.sleep(0.002)
-        return await super().claim(*arguments)
+        return await super().claim(*arguments, **more)
 
 
 async def test_no_more_runs_are_in_hand_than_there_are_slots(house: House) -> None:
@@ -275,19 +277,19 @@ async def test_no_more_runs_are_in_hand_than_there_are_slots(house: House) -> No
 
 async def test_a_type_of_our_desk_without_a_workflow_here_is_left_to_another_worker(house: House) -> None:
     other = workflow(event_type="prices.corrected")
-    async with house.working(workflow(), other, concurrency=1):
-        pass
-    async with house.working(other):  # knows both desks' names, and only one of the types
-        claims = await house.worker(workflow(), other)._accept([_received(event())], 0)
-        assert claims == []
-        await until(lambda: any(work.fails for work in house.store._work.values()))
-    async with house.working(workflow()):
+    knows_both = house.worker(workflow(), other)
+    await knows_both._intake.store(knows_both.owner, knows_both._intake.read([_received(event())]), {})
+    async with house.working(other):  # the same desk, and only one of its types
+        await house.send(event("other", "prices.corrected"))
         await until(house.ended())
+    assert [(work.state, work.fails) for work in house.store._work.values()] == [("q", 0)]
+    async with house.working(workflow()):
+        await until(house.ended(2))
     assert house.outcomes()["s"].state is RunState.DONE
 
 
 def _received(sent: Any) -> Received:
-    return Received(EVENTS, topic_id_of(EVENTS), 0, 0, b"s", sent.to_json().encode())
+    return Received(EVENTS, topic_id_of(EVENTS), 99, 0, b"s", sent.to_json().encode())
 
 
 async def test_a_source_that_broke_ends_the_worker_with_its_error(house: House) -> None:
@@ -308,3 +310,154 @@ async def test_decisions_go_to_the_topic_that_the_options_name(house: House) -> 
         await until(house.ended())
     await house.decisions()
     assert {record.topic for record in house.announced()} == {DECISIONS}
+
+
+async def test_a_run_goes_on_with_the_version_that_it_began_with(house: House) -> None:
+    def second(state: Any) -> dict[str, Any]:
+        return {"decision": Decision(outcome="NEW")}
+
+    old, new = workflow(accept_and_note), workflow(second)
+    house.board.problems = [AirflowUnreachable("away")] * 99_999
+    async with house.working(old):
+        await house.send(event())
+        await until(lambda: house.board.calls)
+    house.board.problems.clear()
+    async with house.working(Workflow(new.event_type, new.desk, new.graph, earlier=(old,))):
+        await house.send(event("later"))
+        await until(house.ended(2))
+    decided = {subject: outcome.decision.outcome for subject, outcome in house.outcomes().items()}
+    assert decided == {"s": "ACCEPT", "later": "NEW"}
+
+
+async def test_a_run_whose_version_nobody_has_stops_and_wakes_when_somebody_has_it_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "VERSION_GRACE_S", 0.0)
+    old = workflow(accept_and_note)
+    house.board.problems = [AirflowUnreachable("away")] * 99_999
+    async with house.working(old):
+        await house.send(event())
+        await until(lambda: house.board.calls)
+    async with house.working(workflow(accept)):
+        await until(lambda: [work.state for work in house.store._work.values()] == ["v"])
+    house.board.problems.clear()
+    async with house.working(old):
+        await until(house.ended())
+    assert house.outcomes()["s"].state is RunState.DONE
+
+
+async def test_a_flood_of_one_desk_leaves_slots_to_the_others(house: House) -> None:
+    release = asyncio.Event()
+
+    async def slow(state: Any) -> dict[str, Any]:
+        await release.wait()
+        return accept(state)
+
+    flood = workflow(slow, event_type="flood", desk="flood")
+    async with house.working(flood, workflow(), concurrency=4):
+        await house.send(*(event(f"f{n}", "flood") for n in range(30)))
+        await until(lambda: sum(work.state == "r" for work in house.store._work.values()) == 3)
+        await house.send(event("small"))
+        await until(house.ended())
+        assert set(house.outcomes()) == {"small"}
+        release.set()
+        await until(house.ended(31))
+
+
+async def test_intake_pauses_while_too_much_is_queued(house: House) -> None:
+    release = asyncio.Event()
+
+    async def slow(state: Any) -> dict[str, Any]:
+        await release.wait()
+        return accept(state)
+
+    async with house.working(workflow(slow), concurrency=1, backlog=5) as worker:
+        await house.send(*(event(f"s{n}") for n in range(9)))
+        await until(lambda: not worker._room.is_set())
+        await house.send(*(event(f"t{n}") for n in range(9)), event("u"))
+        release.set()
+        await until(house.ended(19))
+    assert worker._room.is_set()
+
+
+async def test_a_queued_run_that_somebody_cancels_never_runs(house: House) -> None:
+    release, visits = asyncio.Event(), []
+
+    async def slow(state: Any) -> dict[str, Any]:
+        visits.append(state["event"]["payload"]["data"]["n"])
+        await release.wait()
+        return accept(state)
+
+    async with house.working(workflow(slow)):
+        await house.send(event(n=1), event(n=2), event(n=3))
+        await until(lambda: len(house.store._work) == 3 and visits)
+        second = sorted(house.store._work.values(), key=lambda work: work.seq)[1].claim.run_id
+        house.store.wish_cancelled(second, "wrong file")
+        release.set()
+        await until(house.ended(3))
+    assert visits == [1, 3]
+    assert (house.store.finished[second].state, house.store.finished[second].error) == (
+        RunState.CANCELLED,
+        "cancelled: wrong file",
+    )
+
+
+async def test_a_running_run_that_somebody_cancels_ends_at_once(house: House) -> None:
+    started = asyncio.Event()
+
+    async def forever(state: Any) -> dict[str, Any]:
+        started.set()
+        await asyncio.Event().wait()
+        return {}
+
+    async with house.working(workflow(forever)):
+        await house.send(event())
+        await started.wait()
+        house.store.wish_cancelled(next(iter(house.store._work)), "wrong file")
+        await until(house.ended())
+    assert house.outcomes()["s"].state is RunState.CANCELLED
+
+
+async def test_a_run_whose_effect_began_is_not_cancelled(house: House) -> None:
+    house.board.problems = [AirflowUnreachable("away")]
+    async with house.working(workflow(accept_and_note)):
+        await house.send(event())
+        await until(lambda: house.board.calls)
+        house.store.wish_cancelled(next(iter(house.store._work)), "too late")
+        await until(house.ended())
+    assert house.outcomes()["s"].state is RunState.DONE
+
+
+async def test_a_node_that_never_returns_stops_no_other_and_ends_as_failed(house: House) -> None:
+    stuck = threading.Event()
+
+    def decide(state: Any) -> dict[str, Any]:
+        if state["event"]["subject"] == "stuck":
+            stuck.wait()
+        return accept(state)
+
+    try:
+        async with house.working(workflow(decide, timeout_s=0.1), concurrency=1):
+            await house.send(event("stuck"), *(event(f"s{n}") for n in range(5)))
+            await until(house.ended(6))
+    finally:
+        stuck.set()
+    failed = house.outcomes()["stuck"]
+    assert (failed.state, failed.error_class, failed.claim.fails) == (RunState.FAILED, "RunTimedOut", 2)
+
+
+async def test_a_worker_with_too_many_stuck_threads_asks_for_a_fresh_process(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads_module, "MAX_LEAKED", 1)
+    stuck = threading.Event()
+
+    def decide(state: Any) -> dict[str, Any]:
+        stuck.wait()
+        return accept(state)
+
+    worker = house.worker(workflow(decide, timeout_s=0.05))
+    await house.send(event())
+    with pytest.raises(ThreadsLeaked):
+        await worker.run(asyncio.Event())
+    stuck.set()

@@ -131,17 +131,19 @@ async def test_a_worker_that_lost_its_lease_starts_over_under_another_name(house
 
 
 async def test_what_a_worker_without_lease_has_decided_is_not_recorded(house: House) -> None:
-    release = asyncio.Event()
+    release, visits = asyncio.Event(), []
 
     async def slow(state: Any) -> dict[str, Any]:
-        await release.wait()
+        visits.append(1)
+        if len(visits) == 1:
+            await release.wait()
         return accept(state)
 
     async with house.working(workflow(slow), lease_s=60) as worker:
         await house.send(event())
-        await until(lambda: house.store._work and worker._running)
+        await until(lambda: house.store._work and visits)
         await house.store.retire(worker.owner)
-        heir = house.worker(workflow(accept), source=_Silent(), lease_s=60)
+        heir = house.worker(workflow(slow), source=_Silent(), lease_s=60)
         stop = asyncio.Event()
         task = asyncio.create_task(heir.run(stop))
         await until(house.ended())
@@ -189,7 +191,7 @@ async def test_a_stop_lets_what_is_in_hand_end_and_takes_nothing_new(house: Hous
     await house.send(event("in hand"))
     await started.wait()
     stop.set()
-    await until(lambda: "_take_in" not in {task.get_name() for task in asyncio.all_tasks()})
+    await until(lambda: "take_in" not in {task.get_name() for task in asyncio.all_tasks()})
     await house.send(event("new"))
     release.set()
     await task
@@ -268,10 +270,10 @@ async def test_a_call_of_the_store_that_breaks_off_loses_and_doubles_nothing(
 class Refusing(MemoryStore):
     """A store that refuses rows of the subject `bad`, as a database does for a value that it cannot hold."""
 
-    async def accept(self, group: str, owner: UUID, arrivals: Any, dead: Any, slots: int) -> Any:
+    async def accept(self, group: str, owner: UUID, arrivals: Any, dead: Any, slots: int, quotas: Any = None) -> Any:
         if any(arrival.subject == "bad arrival" for arrival in arrivals):
             raise ValueError("cannot be stored")
-        return await super().accept(group, owner, arrivals, dead, slots)
+        return await super().accept(group, owner, arrivals, dead, slots, quotas)
 
     async def record(self, owner: UUID, outcomes: Any, decisions_topic: str) -> set[UUID]:
         if any(o.claim.subject == "bad record" and o.decision for o in outcomes):

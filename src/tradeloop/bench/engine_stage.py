@@ -1,0 +1,180 @@
+"""PostgreSQL, Kafka, relay and workers for the engine's benchmarks, without Airflow, and what they cost."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self  # Any: confluent_kafka is untyped; rows
+from uuid import uuid4
+
+import psutil
+import psycopg
+from confluent_kafka import Consumer, TopicPartition
+from psycopg.rows import dict_row
+
+from tradeloop.bench.stage import settings_for, wait_for
+from tradeloop.domain.events import WorkflowEvent
+from tradeloop.kafka.client import client_configuration
+from tradeloop.kafka.messages import to_record
+from tradeloop.kafka.producer import KafkaPublisher
+from tradeloop.settings import Settings
+from tradeloop.stack import Stack
+from tradeloop.stack.processes import Child, end_group, python_environment, spawn, wait_until_ended
+from tradeloop.stack.services import as_environment
+
+WORKFLOWS: Final = "tradeloop.bench.engine_workflow:workflows"
+READY_S: Final = 60.0
+ENDS_WITHIN_S: Final = 30.0
+
+
+class EngineStage:
+    """The road from Kafka to Kafka on free ports in a scratch home; everything is ended when it is left."""
+
+    def __init__(self, home: Path, **settings: Any) -> None:
+        given = {"workflows": [WORKFLOWS], "sweep": False, "log_format": "json", **settings}
+        self._stack = Stack(settings_for(home).model_copy(update=given), ["postgres", "kafka"])
+        self._children: dict[str, Child] = {}
+        self._publisher: KafkaPublisher | None = None
+
+    def __enter__(self) -> Self:
+        self._stack.start()
+        self._publisher = KafkaPublisher(self.settings.kafka_bootstrap)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.end(*self._children)
+            if self._publisher is not None:
+                self._publisher.close()
+        finally:
+            self._stack.stop()
+
+    @property
+    def settings(self) -> Settings:
+        """With the addresses of this stack."""
+        return self._stack.settings
+
+    @property
+    def stack(self) -> Stack:
+        """The servers."""
+        return self._stack
+
+    def begin(self, name: str, command: str, **settings: object) -> Child:
+        """Start `tradeloop COMMAND` under a name of its own and wait until it says that it has started."""
+        variables = as_environment(self.settings.model_copy(update=settings))
+        log = self._stack.home.log(name)
+        child = spawn(
+            [sys.executable, "-m", "tradeloop", command],
+            {**python_environment(), **variables},
+            log,
+            self._stack.home.root,
+        )
+        self._children[name] = child
+        wait_for(lambda: _said(child, f"{command}_started"), READY_S, f"the start of {name}")
+        return child
+
+    @contextmanager
+    def running(self, workers: int = 1, **settings: object) -> Iterator[list[str]]:
+        """A relay and so many workers, until this is left."""
+        names = ["relay", *(f"worker-{number + 1}" for number in range(workers))]
+        try:
+            for name in names:
+                self.begin(name, name.partition("-")[0], **settings)
+            yield names
+        finally:
+            self.end(*names)
+
+    def end(self, *names: str) -> None:
+        """Stop processes as a platform does, workers before the relay."""
+        children = [self._children.pop(name) for name in sorted(names, reverse=True) if name in self._children]
+        for child in children:
+            child.signal(signal.SIGTERM, whole_group=False)
+        wait_until_ended(children, ENDS_WITHIN_S)
+        for child in children:
+            end_group(child, self._stack.home.root)
+
+    def publish(self, events: Iterable[WorkflowEvent]) -> int:
+        """Put events on the topic, acknowledged; how many."""
+        assert self._publisher is not None  # noqa: S101 - __enter__ made it
+        records = [to_record(event, self.settings.events_topic) for event in events]
+        asyncio.run(self._publisher.publish(records))
+        return len(records)
+
+    def rows(self, sql: str, arguments: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Rows of tradeloop's database."""
+        with psycopg.connect(self.settings.database_url, autocommit=True, row_factory=dict_row) as connection:
+            return connection.execute(sql.encode(), arguments).fetchall()
+
+    def cpu_s(self) -> dict[str, float]:
+        """CPU seconds that each part has used so far, its children with it."""
+        found = {name: _cpu_of(child.pid) for name, child in self._children.items()}
+        for name in ("postgres", "kafka"):
+            found[name] = _cpu_of(self._stack.part(name).pid)
+        return found
+
+
+class Decided:
+    """Reads the decisions topic from now on."""
+
+    def __init__(self, stage: EngineStage) -> None:
+        settings = stage.settings
+        self._consumer: Any = Consumer(
+            client_configuration(
+                settings.kafka_bootstrap,
+                group_id=f"bench-{uuid4().hex[:8]}",
+                enable_auto_commit=False,
+                fetch_wait_max_ms=5,
+            )
+        )
+        topic = settings.decisions_topic
+        partitions = self._consumer.list_topics(topic, timeout=30).topics[topic].partitions
+        ends = [
+            TopicPartition(topic, part, self._consumer.get_watermark_offsets(TopicPartition(topic, part))[1])
+            for part in partitions
+        ]
+        self._consumer.assign(ends)
+
+    def wait(self, count: int, within_s: float, each: Callable[[Any], None] | None = None) -> int:
+        """Read until `count` records came or the time is over; how many came."""
+        seen, deadline = 0, time.monotonic() + within_s
+        while seen < count and time.monotonic() < deadline:
+            for message in self._consumer.consume(500, 0.05 if each is None else 0.002):
+                if message.error():
+                    continue
+                seen += 1
+                if each is not None:
+                    each(message)
+        return seen
+
+    def close(self) -> None:
+        """Leave."""
+        self._consumer.close()
+
+
+def _said(child: Child, phrase: str) -> bool | None:
+    if child.has_ended():
+        raise RuntimeError(f"a process ended at its start; see {child.log}")
+    with child.log.open("rb") as log:
+        log.seek(child.log_offset)
+        return True if phrase.encode() in log.read(1_048_576) else None
+
+
+def _cpu_of(pid: int) -> float:
+    total = 0.0
+    try:
+        leader = psutil.Process(pid)
+        for process in [leader, *leader.children(recursive=True)]:
+            times = process.cpu_times()
+            total += times.user + times.system
+        times = leader.cpu_times()
+        return total + times.children_user + times.children_system
+    except psutil.Error:
+        return total
