@@ -55,6 +55,14 @@ class Settings(BaseSettings):
 
     workflows: Annotated[list[str], NoDecode] = Field(default_factory=list)
     """Own workflows beside the entry points: `module:name`, separated by commas."""
+    effects: Annotated[list[str], NoDecode] = Field(default_factory=list)
+    """Own effects beside the entry points: `module:name`, separated by commas."""
+    webhooks: Path | None = None
+    """YAML file of the targets that the effect `webhook` may post to."""
+    webhook_hosts: Annotated[list[str], NoDecode] = Field(default_factory=list)
+    """Hosts (`host` or `host:port`) that webhooks may go to, separated by commas."""
+    webhook_secret: SecretStr = SecretStr("")
+    """Signs the calls of targets without a `secret_file`."""
     concurrency: int = Field(default=32, ge=1, le=10_000)
     """Runs that one worker has in hand at a time."""
     backlog: int = Field(default=50_000, ge=1)
@@ -79,7 +87,7 @@ class Settings(BaseSettings):
     lifecycle_dags: Annotated[list[str], NoDecode] = Field(default_factory=lambda: ["*"])
     """Of which DAGs: glob patterns, separated by commas."""
 
-    @field_validator("workflows", "lifecycle_types", "lifecycle_dags", mode="before")
+    @field_validator("workflows", "effects", "webhook_hosts", "lifecycle_types", "lifecycle_dags", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

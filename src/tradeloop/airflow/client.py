@@ -133,6 +133,41 @@ class AirflowClient:
             return "stale: no file declares it any more"
         return "paused" if dag.get("is_paused") else ""
 
+    async def asset_id(self, name: str) -> int | None:
+        """The id of the active asset of exactly this name; Airflow itself finds every name that holds it."""
+        seen = 0
+        while True:
+            answer = await self.get("/assets", name_pattern=name, order_by="id", limit=PAGE, offset=seen)
+            for asset in answer["assets"]:
+                if asset["name"] == name:
+                    return int(asset["id"])
+            seen += len(answer["assets"])
+            if not answer["assets"] or seen >= answer["total_entries"]:
+                return None
+
+    async def create_asset_event(self, asset_id: int, extra: Mapping[str, JsonValue]) -> int:
+        """POST an event; its id.
+
+        Raises:
+            NotFound: the asset is gone.
+        """
+        answer = await self._call("POST", "/assets/events", body={"asset_id": asset_id, "extra": dict(extra)})
+        return int(answer["id"])
+
+    async def extras_of(
+        self, asset_id: int, since: datetime, *, limit: int, offset: int
+    ) -> list[tuple[int, Mapping[str, object]]]:
+        """Id and extra of the asset's events since then, the newest first."""
+        answer = await self.get(
+            "/assets/events",
+            asset_id=asset_id,
+            timestamp_gte=utc_text(since),
+            order_by="-timestamp",
+            limit=min(limit, PAGE),
+            offset=offset,
+        )
+        return [(int(row["id"]), row["extra"] or {}) for row in answer["asset_events"]]
+
     async def missing_permissions(self) -> list[str]:
         """What the account may not do of what the sweep needs; empty when all is well.
 

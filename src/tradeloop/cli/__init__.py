@@ -22,6 +22,7 @@ COMMANDS = (
     "runs",
     "events",
     "audit",
+    "effects",
     "dlq",
     "db",
     "topics",

@@ -14,7 +14,11 @@ from tradeloop.cli.endings import epilog
 if TYPE_CHECKING:
     import asyncio
 
+    from tradeloop.airflow.client import AirflowClient
+    from tradeloop.effects.effector import Effector
+    from tradeloop.effects.webhook import Webhooks
     from tradeloop.settings import Settings
+    from tradeloop.store.database import Database
 
 CODES = {
     0: "ended by SIGTERM or Ctrl-C, after the drain",
@@ -88,7 +92,8 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
     import asyncio
 
     from tradeloop.airflow.client import AirflowClient
-    from tradeloop.effects.trigger_dag import TriggerDag
+    from tradeloop.effects.webhook import Webhooks
+    from tradeloop.effects.webhook_targets import load_targets
     from tradeloop.engine.intake import Intake
     from tradeloop.engine.runner import Runner
     from tradeloop.engine.worker import Worker, WorkerOptions
@@ -105,17 +110,19 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
     for workflow in workflows.values():
         if workflow.warm:
             await asyncio.to_thread(workflow.warm)
+    targets = load_targets(settings.webhooks, settings.webhook_hosts, settings.webhook_secret)
     async with (
         Database(settings.database_url) as database,
         CheckpointStore(database, patience_s=settings.lease_s) as saver,
         AirflowClient.from_settings(settings) as airflow,
+        Webhooks(targets) as webhooks,
     ):
         inbox = PostgresInbox(database, settings.dead_letters_topic)
         runner = Runner(
             workflows,
             saver,
             PostgresEffects(database),
-            {"trigger_dag": TriggerDag(airflow)},
+            _effectors(settings, database, airflow, webhooks),
             instance=settings.instance,
             environment=settings.environment,
         )
@@ -139,6 +146,19 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
             await Worker(source, intake, runs, runner, options).run(stop)
         finally:
             await source.close()
+
+
+def _effectors(
+    settings: Settings, database: Database, airflow: AirflowClient, webhooks: Webhooks
+) -> dict[str, Effector]:
+    from tradeloop.effects.asset_event import EmitAssetEvent
+    from tradeloop.effects.publish_event import PublishEvent
+    from tradeloop.effects.registry import load_effectors
+    from tradeloop.effects.trigger_dag import TriggerDag
+    from tradeloop.store.outbox import PostgresOutbox
+
+    publish = PublishEvent(PostgresOutbox(database), settings.events_topic, settings.environment)
+    return load_effectors([TriggerDag(airflow), EmitAssetEvent(airflow), webhooks, publish], settings.effects)
 
 
 async def _relay(settings: Settings, stop: asyncio.Event) -> None:

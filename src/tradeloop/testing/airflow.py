@@ -46,6 +46,10 @@ class MemoryAirflow:
     is_ill: bool = False
     """Everything is answered with 500."""
     is_forbidden: bool = False
+    assets: list[str] = field(default_factory=list)
+    """Names of the assets that DAGs have."""
+    foreign: list[AssetEventRow] = field(default_factory=list)
+    """Events of assets that are not ours: no sweep sees them."""
     hidden: tuple[str, ...] = ()
     """Permissions that the account lacks; Airflow then hides rows and says nothing."""
     requests: int = 0
@@ -81,6 +85,8 @@ class MemoryAirflow:
         )
         if row.asset_name.startswith(PREFIX):
             insort(self._rows, (row, is_readable), key=_place)
+        else:
+            self.foreign.append(row)
         return row
 
     def create_event_by_rest(self, name: str, extra: Mapping[str, object], at: datetime | None = None) -> AssetEventRow:
@@ -112,6 +118,26 @@ class MemoryAirflow:
         if oldest and not oldest[0][1]:
             raise AirflowRefused("Airflow answered 500: Internal Server Error", status=500)
         return oldest[0][0].timestamp if oldest else None
+
+    async def asset_id(self, name: str) -> int | None:
+        """The id of the active asset of exactly this name."""
+        self._answer()
+        return self.assets.index(name) if name in self.assets else None
+
+    async def create_asset_event(self, asset_id: int, extra: Mapping[str, JsonValue]) -> int:
+        """POST assets/events: the same twice is two events."""
+        self._answer()
+        return self.create_event_by_rest(self.assets[asset_id], extra).id
+
+    async def extras_of(
+        self, asset_id: int, since: datetime, *, limit: int, offset: int
+    ) -> list[tuple[int, Mapping[str, object]]]:
+        """Id and extra of the asset's events since then, the newest first."""
+        self._answer()
+        rows = [row for row, _ in self._rows if row.asset_name == self.assets[asset_id] and row.timestamp >= since]
+        rows += [row for row in self.foreign if row.asset_name == self.assets[asset_id] and row.timestamp >= since]
+        page = sorted(rows, key=lambda row: row.id, reverse=True)[offset : offset + min(limit, self.page_limit)]
+        return [(row.id, row.extra) for row in page]
 
     async def missing_permissions(self) -> list[str]:
         """What the account may not do of what the sweep needs."""

@@ -244,6 +244,8 @@ async def test_a_node_that_never_returns_does_not_keep_a_stopped_worker_alive(pl
         ({"TRADELOOP_DATABASE_URL": ""}, "TRADELOOP_DATABASE_URL is not set"),
         ({"TRADELOOP_LEASE_S": "1"}, "TRADELOOP_LEASE_S is '1'; input should be greater than or equal to 3"),
         ({"TRADELOOP_WORKFLOWS": "nowhere:workflow"}, "workflow 'nowhere:workflow' cannot be loaded"),
+        ({"TRADELOOP_EFFECTS": "nowhere:Hold"}, "effect 'nowhere:Hold' cannot be loaded"),
+        ({"TRADELOOP_WEBHOOKS": "/nowhere.yaml"}, "TRADELOOP_WEBHOOKS: /nowhere.yaml cannot be read"),
     ],
 )
 def test_a_worker_that_cannot_work_says_why_in_a_sentence(
