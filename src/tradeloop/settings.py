@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any  # Any: what a file says of a setting, before it is checked
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tradeloop.domain.lifecycle import LifecycleType
@@ -19,6 +19,16 @@ PREFIX = "TRADELOOP_"
 PROFILE = "TRADELOOP_PROFILE"
 TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
 """What Kafka takes as a topic's name; none at all would be found out by the first record, which then waits for ever."""
+
+
+BROKER = r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}"
+ADDRESSES = {
+    "database_url": (r"postgres(ql)?://\S+|\w+ *=.*", "postgresql://USER:PASSWORD@HOST/DATABASE"),
+    "kafka_bootstrap": (rf"{BROKER}(,\s*{BROKER})*", "host:port, several of them separated by commas,"),
+    "airflow_url": (r"https?://[^/\s]+\S*", "http://HOST:PORT or https://HOST"),
+}
+"""By setting: what fits, and how that is said. What does not fit would be found out late, and as something else."""
+SECRET = re.compile(r"(?<=:)[^:@/]+(?=@)|(?<=password=)\S+")
 
 
 class Settings(BaseSettings):
@@ -92,6 +102,14 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
+    @field_validator("database_url", "kafka_bootstrap", "airflow_url")
+    @classmethod
+    def _address(cls, value: str, field: ValidationInfo) -> str:
+        pattern, expected = ADDRESSES[str(field.field_name)]
+        if value and not re.fullmatch(pattern, value):
+            raise ValueError(f"{expected} is expected")
+        return value
+
     def require(self, *names: str) -> None:
         """Check that these settings were given.
 
@@ -122,8 +140,9 @@ def load_settings() -> Settings:
     except ValidationError as problem:
         error = problem.errors(include_url=False)[0]
         variable = PREFIX + str(error["loc"][0]).upper() if error["loc"] else "settings"
+        said = error["msg"].removeprefix("Value error, ")
         raise SettingInvalid(
-            f"{variable} is {error['input']!r}; {error['msg'][:1].lower()}{error['msg'][1:]}.",
+            f"{variable} is {SECRET.sub('***', repr(error['input']))}; {said[:1].lower()}{said[1:]}.",
             where=_origin(variable, profile_file(name) if name else None),
         ) from problem
 

@@ -129,7 +129,7 @@ def publish(
     timeout: Annotated[float, typer.Option(min=0.1, max=600, help="Wait so long for Kafka, in seconds.")] = 10.0,
     as_json: JsonFlag = False,
 ) -> None:
-    """Publish events. While Kafka is away they are kept in the outbox, and the relay publishes them later.
+    """Publish events. While Kafka is away they are kept in the outbox, and go out with the next publish.
 
     A line that is no event is refused with its number; the others are published.
     """
@@ -178,7 +178,7 @@ def publish(
             typer.echo(f"error: {source} line {problem['line']}: {printable(problem['cause'])}", err=True)
         note(f"{len(receipts) - kept:,} published, {kept:,} kept, {len(refused):,} refused")
         if waiting:
-            note(f"{waiting} events are kept in {outbox}; they go out with the next publish, or by the relay.")
+            note(f"{waiting} events are kept in {outbox}; they go out with the next publish.")
     if refused:
         raise typer.Exit(FAILED)
     if waiting:

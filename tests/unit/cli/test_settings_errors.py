@@ -37,6 +37,11 @@ def _fresh_afterwards() -> object:
         ("TRADELOOP_SWEEP", "perhaps", "valid boolean"),
         ("TRADELOOP_DEAD_LETTERS_TOPIC", "", "match pattern"),
         ("TRADELOOP_KAFKA_PORT", "70000", "less than or equal to 65535"),
+        ("TRADELOOP_KAFKA_BOOTSTRAP", "broker", "host:port, several of them separated by commas, is expected"),
+        ("TRADELOOP_KAFKA_BOOTSTRAP", "kafka://broker:9092", "host:port"),
+        ("TRADELOOP_DATABASE_URL", "nonsense", "postgresql://USER:PASSWORD@HOST/DATABASE is expected"),
+        ("TRADELOOP_DATABASE_URL", "mysql://db/x", "postgresql://"),
+        ("TRADELOOP_AIRFLOW_URL", "airflow:8080", "http://HOST:PORT or https://HOST is expected"),
     ],
 )
 def test_a_variable_of_the_environment_that_does_not_fit_is_named(
@@ -48,6 +53,27 @@ def test_a_variable_of_the_environment_that_does_not_fit_is_named(
     assert caught.value.message.startswith(f"{name} is {value!r}; ")
     assert expected in caught.value.message
     assert caught.value.where == "read from: the environment"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TRADELOOP_KAFKA_BOOTSTRAP", "broker-1.site:9092,[::1]:9093, 10.0.0.1:9092"),
+        ("TRADELOOP_DATABASE_URL", "postgres://u:p@/db?host=/run/postgresql"),
+        ("TRADELOOP_DATABASE_URL", "host=db dbname=tradeloop"),
+        ("TRADELOOP_AIRFLOW_URL", "https://airflow.site/team"),
+    ],
+)
+def test_an_address_in_each_usual_form_is_taken(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    assert getattr(load_settings(), name.removeprefix("TRADELOOP_").lower()) == value
+
+
+def test_a_password_in_a_url_that_does_not_fit_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRADELOOP_DATABASE_URL", "mysql://me:wonderful@db/x")
+    with pytest.raises(SettingInvalid, match=r"TRADELOOP_DATABASE_URL is 'mysql://me:\*\*\*@db/x'; ") as caught:
+        load_settings()
+    assert "wonderful" not in str(caught.value)
 
 
 def test_a_line_of_the_env_file_that_does_not_fit_is_named(tmp_path: Path) -> None:
