@@ -4,7 +4,11 @@ PYTHON ?=
 BIN := .venv/bin
 export PYTHON
 
-.PHONY: help setup demo test check format bench lock up down clean
+SEED ?= 1
+KILLS ?= 30
+EVENTS ?= 500
+
+.PHONY: help setup demo test check format bench chaos lock up down clean
 .DEFAULT_GOAL := help
 
 help:
@@ -12,6 +16,7 @@ help:
 	@echo "make test    pass the tests"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make bench   run every benchmark"
+	@echo "make chaos   kill everything, count everything: SEED=1,2,3 KILLS=100 EVENTS=5000"
 	@echo "make up      start PostgreSQL, Kafka, Airflow, relay and worker; make down stops them"
 	@echo "make lock    resolve the dependencies anew; make clean removes all that was made"
 
@@ -36,6 +41,9 @@ format: setup
 
 bench: setup
 	@$(BIN)/tradeloop bench all $(ARGS)
+
+chaos: setup
+	@$(BIN)/tradeloop bench chaos --seed $(SEED) --kills $(KILLS) --events $(EVENTS) $(ARGS)
 
 up: setup
 	@$(BIN)/tradeloop up $(ARGS)

@@ -37,7 +37,7 @@ class Posting:
         import httpx
 
         async with httpx.AsyncClient(timeout=CALL_TIMEOUT_S, trust_env=False) as client:
-            answer = await client.post(action.target, json={"slot": slot, **action.params})
+            answer = await client.post(action.target, json={"slot": slot, "params": action.params})
         return {"state": "executed" if answer.is_success else "failed"}
 
 

@@ -17,6 +17,15 @@ CODES = {
 }
 CAPTURE = epilog("tradeloop bench capture --quick", "tradeloop bench capture --only hook,call --json", codes=CODES)
 ALL = epilog("tradeloop bench all --quick", "tradeloop bench all --json", codes=CODES)
+CHAOS = epilog(
+    "tradeloop bench chaos --seed 1,2,3 --kills 100 --events 5000",
+    "tradeloop bench chaos --kills 10 --lease 5 --no-airflow --json",
+    codes={
+        0: "the account is balanced, whatever the times",
+        1: "a leg broke off",
+        FOUND: "an event was lost, or an effect or a decision doubled, or an order broken",
+    },
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -25,6 +34,7 @@ def register(app: typer.Typer) -> None:
         help="Measurements: each on a real stack of its own, in a scratch folder, on free ports.", no_args_is_help=True
     )
     bench.command("capture", epilog=CAPTURE)(capture)
+    bench.command("chaos", epilog=CHAOS)(chaos)
     bench.command("all", epilog=ALL)(everything)
     app.add_typer(bench, name="bench")
 
@@ -45,6 +55,41 @@ def capture(
         raise typer.Exit(1)
     if any(leg.name == "missing" and not target.met for leg in legs for target in leg.targets):
         raise typer.Exit(FOUND)
+
+
+def chaos(
+    seed: Annotated[str, typer.Option(help="Seeds of the schedule, by commas; the same seed is the same schedule.")] = (
+        "1"
+    ),
+    kills: Annotated[int, typer.Option(min=1, help="How many processes are killed with -9.")] = 30,
+    events: Annotated[int, typer.Option(min=1, help="At least so many events; more when the kills take longer.")] = 500,
+    rate: Annotated[float, typer.Option(min=0.1, max=500, help="Events a second.")] = 10.0,
+    lease: Annotated[float, typer.Option(min=3, help="Lease of a worker, seconds.")] = 15.0,
+    airflow: Annotated[bool, typer.Option(help="With a real Airflow, or one that only answers.")] = True,
+    seed_design: Annotated[
+        bool, typer.Option("--seed-design", help="The same schedule against the design that tradeloop replaced.")
+    ] = False,
+    as_json: JsonAlone = False,
+) -> None:
+    """Kill everything, count everything: nothing lost, nothing twice, order kept."""
+    from tradeloop.bench.chaos.leg import Size, is_balanced
+    from tradeloop.bench.chaos.run import run
+
+    size = Size(kills=kills, events=events, rate=rate, lease_s=lease, with_airflow=airflow)
+    legs = run(_seeds(seed), size, seed_design=seed_design, json_alone=as_json)
+    if any(leg.broke_off for leg in legs):
+        raise typer.Exit(1)
+    if not all(is_balanced(leg) for leg in legs[: len(_seeds(seed))]):  # not of the other design
+        raise typer.Exit(FOUND)
+
+
+def _seeds(text: str) -> list[int]:
+    from tradeloop.errors import SettingInvalid
+
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError as problem:
+        raise SettingInvalid(f"--seed is {text!r}; numbers, separated by commas, are expected.") from problem
 
 
 def everything(quick: QuickFlag = False, as_json: JsonAlone = False) -> None:

@@ -43,7 +43,7 @@ class Remembers(BaseHTTPRequestHandler):
     server: Target
 
     def do_POST(self) -> None:
-        self.server.numbers.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["number"])
+        self.server.numbers.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["params"]["number"])
         self.send_response(204)
         self.end_headers()
 
