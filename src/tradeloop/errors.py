@@ -41,6 +41,7 @@ TradeloopError
 ├── PartFailed                operator: a part of the local stack did not start
 ├── UsageInvalid              caller: a word of the command line does not fit
 │   └── Ambiguous             several things begin with what was given
+├── Settled                   caller: it was replayed, discarded or ended before
 └── NotFound                  caller: no such run, event or part
 """
 
@@ -301,6 +302,13 @@ class UsageInvalid(TradeloopError):
 
 class Ambiguous(UsageInvalid):
     """Several things begin with what was given."""
+
+
+class Settled(TradeloopError):
+    """It was replayed, discarded or ended before."""
+
+    actor = "caller"
+    exit_code = 5
 
 
 class NotFound(TradeloopError):

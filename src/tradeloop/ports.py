@@ -15,6 +15,7 @@ from uuid import UUID
 from pydantic import JsonValue
 
 from tradeloop.domain.actions import Action, Begun, Effect, EffectState, TargetClass
+from tradeloop.domain.letters import Letter, LetterFilter, Replay
 from tradeloop.domain.records import DeadLetter, Delivery, Received, Record
 from tradeloop.domain.runs import Claim, Outcome, RunState
 
@@ -154,6 +155,35 @@ class Runs(Protocol):
 
         Returns the runs that were recorded; one that is missing was lost to another worker, or recorded before.
         """
+        ...
+
+
+class Letters(Protocol):
+    """Dead letters, and the two answers to one."""
+
+    async def find(self, letter_id: int) -> Letter:
+        """The letter of that number; NotFound when there is none."""
+        ...
+
+    async def after(self, letter_id: int, wanted: LetterFilter, limit: int) -> list[Letter]:
+        """Matching letters with a larger number, the oldest first."""
+        ...
+
+    async def count(self, wanted: LetterFilter) -> int:
+        """How many letters match."""
+        ...
+
+    async def replay(self, letter_id: int, arrival: Arrival, by: str) -> Replay:
+        """Put the letter's event back through the inbox, in one transaction, and write the audit record.
+
+        Of a failed run the event enters as the next generation, once: the generation that the letter knows must be
+        the newest. An event that never was in enters as generation 0, unless it has come in another way. Either way
+        it is the last of its subject.
+        """
+        ...
+
+    async def discard(self, letter_id: int, by: str, reason: str) -> bool:
+        """Give the letter up and keep it, with an audit record; False when it is not open."""
         ...
 
 

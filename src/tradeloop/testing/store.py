@@ -35,6 +35,7 @@ class MemoryStore(MemoryEffects):
     """Ids that came again with other content."""
     _keys: set[UUID] = field(default_factory=set)
     _firsts: dict[UUID, Received] = field(default_factory=dict)
+    _generations: dict[UUID, int] = field(default_factory=dict)
     _positions: dict[tuple[str, UUID, int], int] = field(default_factory=dict)
     _leases: dict[UUID, float] = field(default_factory=dict)
     _outbox: list[OutboxRow] = field(default_factory=list)
@@ -96,6 +97,24 @@ class MemoryStore(MemoryEffects):
                 self._bury(letter)
             self._move(place, received.offset)
         return claims
+
+    def readmit(self, arrival: Arrival, *, former: UUID | None) -> int | None:
+        """Let an event in again after run `former`, or for the first time; its generation, None when it is a double."""
+        generation = 0
+        if former is None and arrival.event_id in self._keys:
+            return None
+        if former is not None:
+            ended = self.finished.get(former)
+            known = self._generations.get(arrival.event_id, 0)
+            if ended is None or ended.claim.event_id != arrival.event_id or ended.claim.generation != known:
+                return None
+            generation = known + 1
+        self._keys.add(arrival.event_id)
+        self._firsts[arrival.event_id] = arrival.received
+        self._generations[arrival.event_id] = generation
+        claim = replace(_claim(arrival), generation=generation)
+        self._work[arrival.run_id] = Work(claim, self._number(), "q")
+        return generation
 
     async def enlist(self, owner: UUID, build: str, lease_s: float, graphs: Sequence[str] = ()) -> None:
         """Make `owner` known, with a lease and the graph versions that it can run."""

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from tradeloop import Action, Decision, WorkflowEvent, cli
+from tradeloop import Action, Decision, WorkflowEvent
 from tradeloop.domain.records import Received
 from tradeloop.domain.runs import Claim, Outcome, RunState, decision_id_of, new_run_id
 from tradeloop.ports import Arrival
-from tradeloop.settings import load_settings
 from tradeloop.store.database import Database
 from tradeloop.store.effects import PostgresEffects
 from tradeloop.store.inbox import PostgresInbox
@@ -29,35 +25,6 @@ STRANGE = "SPX/[red]2009[/]\x1b[31m"
 REFETCH = Action(kind="trigger_dag", target="refetch_prices")
 
 Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, database_url: str
-) -> Call:
-    """Run a command in this process: exit code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TRADELOOP_DATABASE_URL", database_url)
-    monkeypatch.setenv("TRADELOOP_HOME", str(tmp_path / "home"))
-
-    def run(*words: str) -> tuple[int, str, str]:
-        load_settings.cache_clear()
-        monkeypatch.setattr(sys, "argv", ["tradeloop", *words])
-        code: Any = 0
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code
-        output = capsys.readouterr()
-        return int(code or 0), output.out, output.err
-
-    return run
-
-
-@pytest.fixture(autouse=True)
-def _fresh_afterwards() -> Any:
-    yield
-    load_settings.cache_clear()
 
 
 @pytest.fixture

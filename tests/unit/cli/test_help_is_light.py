@@ -39,7 +39,9 @@ def asked() -> dict[str, object]:
 
 
 def test_every_command_explains_itself(asked: dict[str, dict[str, tuple[int, str, bool]]]) -> None:
-    assert {"worker", "relay", "runs list", "runs show", "db migrate", "topics create"} <= set(asked["helps"])
+    assert {"worker", "relay", "runs list", "runs show", "db migrate", "topics create", "dlq replay"} <= set(
+        asked["helps"]
+    )
     for name, (code, text, is_group) in asked["helps"].items():
         assert (code, "Usage:" in text) == (0, True), name
         assert is_group or ("Example" in text and "Exit codes:" in text), name
