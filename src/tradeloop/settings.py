@@ -102,6 +102,11 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
+    @field_validator("webhooks", mode="before")
+    @classmethod
+    def _absent(cls, value: object) -> object:
+        return value or None
+
     @field_validator("database_url", "kafka_bootstrap", "airflow_url")
     @classmethod
     def _address(cls, value: str, field: ValidationInfo) -> str:
