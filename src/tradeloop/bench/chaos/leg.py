@@ -92,7 +92,7 @@ def measure(home: Path, name: str, seed: int, size: Size, *, of_the_seed: bool =
     faults = draw(seed, size.kills, parts, size.lease_s)
     if of_the_seed:
         faults = [fault for fault in faults if fault.part in ("worker", "kafka")]
-    plan = Plan(seed, (HOOK,) if of_the_seed else (DAG,))
+    plan = Plan(seed, (HOOK,) if of_the_seed else (*(HOOK,) * 19, DAG))
     begun = time.monotonic()
     with Scene(home, with_airflow=with_airflow, of_the_seed=of_the_seed, lease_s=size.lease_s) as scene:
         settings = scene.stack.settings

@@ -15,9 +15,10 @@ import psutil
 from tradeloop.bench.chaos.crew import Crew, Post, crew_of_ours, crew_of_the_seed
 from tradeloop.bench.chaos.schedule import Fault
 from tradeloop.bench.chaos.target import Target
-from tradeloop.bench.chaos.workflow import TARGET
+from tradeloop.bench.chaos.workflow import HOOK, TARGET
 from tradeloop.bench.stage import settings_for
 from tradeloop.stack import Stack
+from tradeloop.stack.ports import LOOPBACK
 from tradeloop.stack.processes import is_same
 from tradeloop.stack.services import as_environment
 
@@ -38,6 +39,7 @@ class Scene:
         self.stack = Stack(settings, parts)
         self.target = Target()
         self.with_airflow = with_airflow
+        self._of_the_seed = of_the_seed
         self._posts = crew_of_the_seed() if of_the_seed else crew_of_ours()
         self._crew: Crew | None = None
         self.fell: list[str] = []
@@ -99,6 +101,10 @@ class Scene:
             self.crew.kill(post)
             self.crew.revive(post)
 
+    @property
+    def _hook(self) -> str:
+        return f"{self.target.url}/hook"
+
     def _kill_server(self, name: str) -> None:
         """Every process of it: PostgreSQL's backends have groups of their own."""
         family = _family(self.stack.part(name).pid)
@@ -108,8 +114,17 @@ class Scene:
                 process.kill()
 
     def _environment(self) -> Mapping[str, str]:
-        given = {**as_environment(self.stack.settings), TARGET: f"{self.target.url}/hook"}
-        given["TRADELOOP_LOG_FORMAT"] = "json"
+        given = {
+            **as_environment(self.stack.settings),
+            "TRADELOOP_LOG_FORMAT": "json",
+            TARGET: self._hook if self._of_the_seed else HOOK,
+        }
+        if not self._of_the_seed:
+            file = self.stack.home.root / "webhooks.yaml"
+            file.write_text(f"{HOOK}: {{url: '{self._hook}', honours_key: true}}\n")
+            given["TRADELOOP_WEBHOOKS"] = str(file)
+            given["TRADELOOP_WEBHOOK_HOSTS"] = LOOPBACK
+            given["TRADELOOP_WEBHOOK_SECRET"] = "nothing leaves this machine"  # noqa: S105
         if not self.with_airflow:
             given["TRADELOOP_AIRFLOW_URL"] = self.target.url
             given["TRADELOOP_AIRFLOW_PASSWORD"] = "opaque"  # noqa: S105 - the target takes any
