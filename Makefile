@@ -7,8 +7,9 @@ export PYTHON
 SEED ?= 1
 KILLS ?= 30
 EVENTS ?= 500
+SCHEDULES ?= 20000
 
-.PHONY: help setup demo test check format bench chaos lock up down clean
+.PHONY: help setup demo test check format bench chaos model lock up down clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +18,7 @@ help:
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make bench   run every benchmark"
 	@echo "make chaos   kill everything, count everything: SEED=1,2,3 KILLS=100 EVENTS=5000"
+	@echo "make model   search the model of the engine for a broken promise (SCHEDULES=1000000 for a night)"
 	@echo "make up      start PostgreSQL, Kafka, Airflow, relay and worker; make down stops them"
 	@echo "make lock    resolve the dependencies anew; make clean removes all that was made"
 
@@ -44,6 +46,9 @@ bench: setup
 
 chaos: setup
 	@$(BIN)/tradeloop bench chaos --seed $(SEED) --kills $(KILLS) --events $(EVENTS) $(ARGS)
+
+model: setup
+	@$(BIN)/tradeloop model --schedules $(SCHEDULES) $(ARGS)
 
 up: setup
 	@$(BIN)/tradeloop up $(ARGS)

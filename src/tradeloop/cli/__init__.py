@@ -29,6 +29,7 @@ COMMANDS = (
     "doctor",
     "schema",
     "bench",
+    "model",
 )
 """Modules of commands, in the order of the help."""
 
