@@ -32,9 +32,11 @@ class GraphRun:
         """The whole run, from where its thread stands."""
         yield PAUSE
         row = self.world.work.get(self.run)
-        if row is None or not self._may_begin(row):
-            self._let_go()
+        if row is None or row.fence != self.fence:
+            self._let_go()  # lost before it began
             return
+        if not self._may_begin(row):
+            return  # held until its end is recorded, or a lost answer would start it again
         state, decision = yield from self._decide_and_act(row)
         if state == "rest":
             yield from self.worker.call(rest, self.owner, self.run, self.fence)
@@ -45,8 +47,6 @@ class GraphRun:
 
     def _may_begin(self, row: Row) -> bool:
         world = self.world
-        if row.fence != self.fence:
-            return False  # lost before it began
         if row.version != self.worker.version:
             raise Violated("version", f"run {self.run} of version {row.version} runs on version {self.worker.version}")
         started = any(e.key[0] == self.event and e.state != "prepared" for e in world.effects.values())
