@@ -53,7 +53,7 @@ async def test_a_flood_of_one_subject_costs_a_claim_no_pages(database_url: str) 
         runs, owner = PostgresRuns(database), uuid4()
         await runs.enlist(owner, "test", 600)
         before = await read_of_work(database)
-        claims = await runs.claim(owner, ["flooded", "quiet", "empty", "empty too"], 16)
+        claims = await runs.claim(owner, ["flooded", "quiet", "empty", "empty too"], 4)
         after = await read_of_work(database)
     assert {claim.desk for claim in claims} == {"flooded", "quiet"}
     assert after["seq_scan"] == before["seq_scan"]
