@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic import JsonValue
 
-from tradeloop.domain.actions import Effect, TargetClass
+from tradeloop.domain.actions import Effect, EffectState, TargetClass
 from tradeloop.domain.events import WorkflowEvent
 from tradeloop.effects.effector import provenance
 from tradeloop.errors import (
@@ -52,7 +52,7 @@ class TriggerDag:
             found = await self._find(dag_id, run_id)
             if found is not None:
                 return _settled(effect, found)
-            if effect.executing_at and datetime.now(UTC) - effect.executing_at > MAY_BE_DELETED_AFTER:
+            if _is_long_unanswered(effect):
                 raise OutcomeUnknown(f"DAG run {run_id} of {dag_id} is not there; it may have been, and been deleted")
         await self._preflight(dag_id)
         try:
@@ -88,6 +88,12 @@ class TriggerDag:
             self._startable.pop(dag_id, None)
             raise DagUnavailable(f"DAG {dag_id}: {problem}", hint="the run is started as soon as the DAG can be")
         self._startable[dag_id] = time.monotonic()
+
+
+def _is_long_unanswered(effect: Effect) -> bool:
+    """Whether a call was left open for long; one that a person wants done (`prepared`) is not open any more."""
+    at = effect.executing_at
+    return effect.state is EffectState.EXECUTING and at is not None and datetime.now(UTC) - at > MAY_BE_DELETED_AFTER
 
 
 def _is_final(problem: AirflowRefused) -> bool:

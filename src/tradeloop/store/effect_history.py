@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from typing import Final, LiteralString
+from uuid import UUID
 
 from tradeloop.domain.actions import Effect, EffectState
-from tradeloop.errors import NotFound, TradeloopError
+from tradeloop.errors import Ambiguous, NotFound, UsageInvalid
 from tradeloop.store.database import Database
 from tradeloop.store.effects import effect_of
 
 HEX: Final = frozenset("0123456789abcdef")
 KEY_DIGITS: Final = 64
-BY_PREFIX: Final[LiteralString] = (
-    "SELECT * FROM effects WHERE effect_key BETWEEN %(low)s AND %(high)s "
-    "UNION SELECT * FROM effects WHERE %(decision)s <> '' AND starts_with(replace(decision_id::text, '-', ''), "
-    "%(decision)s) ORDER BY prepared_at LIMIT 10"
+ID_DIGITS: Final = 32
+BY_KEY: Final[LiteralString] = "SELECT * FROM effects WHERE effect_key BETWEEN %(low)s AND %(high)s LIMIT 10"
+# Over the runs, whose decisions have an index, and the live ones, which are few: the ledger keeps years.
+BY_DECISION: Final[LiteralString] = (
+    "SELECT * FROM effects WHERE decision_id BETWEEN %(low)s AND %(high)s AND run_id IN ("
+    "SELECT run_id FROM runs WHERE decision_id BETWEEN %(low)s AND %(high)s UNION ALL SELECT run_id FROM work) LIMIT 10"
 )
 
 
@@ -28,11 +31,11 @@ class EffectHistory:
         """The newest first; `state` is a word of EffectState, or empty for all.
 
         Raises:
-            TradeloopError: no state is called so.
+            UsageInvalid: no state is called so.
         """
         if state and state not in set(EffectState):
             words = ", ".join(known.value for known in EffectState)
-            raise TradeloopError(f"no state is called {state!r}; known: {words}")
+            raise UsageInvalid(f"no state is called {state!r}; known: {words}")
         rows = await self._database.rows(
             "SELECT * FROM effects WHERE %(state)s = '' OR state = %(state)s ORDER BY prepared_at DESC LIMIT %(limit)s",
             {"state": state, "limit": limit},
@@ -44,18 +47,19 @@ class EffectHistory:
 
         Raises:
             NotFound: none.
-            TradeloopError: several; the message lists them.
+            Ambiguous: several; the message lists them.
         """
         digits = prefix.replace("-", "").lower()
         if not digits or len(digits) > KEY_DIGITS or set(digits) - HEX:
             raise NotFound(f"{prefix!r} is no key: hexadecimal digits are expected.", hint="tradeloop effects list")
         low, high = (bytes.fromhex(digits.ljust(KEY_DIGITS, filler)) for filler in "0f")
-        # The decision's id is looked for only when it is long enough to name one: it has no index.
-        decision = digits if len(digits) >= 8 else ""
-        rows = await self._database.rows(BY_PREFIX, {"low": low, "high": high, "decision": decision})
+        rows = await self._database.rows(BY_KEY, {"low": low, "high": high})
+        if not rows and len(digits) <= ID_DIGITS:
+            first, last = (UUID(digits.ljust(ID_DIGITS, filler)) for filler in "0f")
+            rows = await self._database.rows(BY_DECISION, {"low": first, "high": last})
         if not rows:
             raise NotFound(f"no effect begins with {prefix!r}.", hint="tradeloop effects list")
         if len(rows) > 1:
             found = " ".join(effect_of(row).key[: max(8, len(digits) + 1)] for row in rows)
-            raise TradeloopError(f"{len(rows)} effects begin with {prefix!r}: {found}", hint="give one more character")
+            raise Ambiguous(f"{len(rows)} effects begin with {prefix!r}: {found}", hint="give one more character")
         return effect_of(rows[0])

@@ -308,6 +308,8 @@ async def test_a_run_that_may_have_been_deleted_since_is_left_to_a_person(scene:
         await scene.perform()
     assert scene.effect.state is EffectState.OUTCOME_UNKNOWN
     assert scene.runs == {}
+    await scene.store.resolve(scene.effect.key, EffectState.PREPARED, "anna", "nothing ran")
+    assert (await scene.perform())["state"] == "executed"
 
 
 async def test_an_airflow_that_stays_away_leaves_the_outcome_to_a_person(
