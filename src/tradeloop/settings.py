@@ -97,6 +97,30 @@ class Settings(BaseSettings):
     lifecycle_dags: Annotated[list[str], NoDecode] = Field(default_factory=lambda: ["*"])
     """Of which DAGs: glob patterns, separated by commas."""
 
+    clean_interval_s: float = Field(default=300.0, ge=0, le=86_400)
+    """Time between two passes of retention, by the relay that holds lane 0; 0: none but `tradeloop db clean`."""
+    keep_inbox_days: int = Field(default=90, ge=0, le=36_500)
+    """Events as they were received. Here and below, 0 keeps for ever; live runs and open letters always stay."""
+    keep_inbox_keys_days: int = Field(default=14, ge=8, le=36_500)
+    """The window in which an event that comes again is dropped: longer than Kafka keeps records, or it runs twice."""
+    keep_inbox_doubles_days: int = Field(default=14, ge=0, le=36_500)
+    keep_captured_days: int = Field(default=3, ge=3, le=36_500)
+    """What the sweep has published; it reads back 48 hours every night."""
+    keep_runs_days: int = Field(default=2555, ge=0, le=36_500)
+    keep_attempts_days: int = Field(default=90, ge=0, le=36_500)
+    keep_effects_days: int = Field(default=2555, ge=0, le=36_500)
+    """An effect whose row is gone would be carried out again by a replay of its event."""
+    keep_dead_letters_days: int = Field(default=90, ge=3, le=36_500)
+    keep_checkpoints_days: int = Field(default=30, ge=0, le=36_500)
+    keep_audit_days: int = Field(default=0, ge=0, le=36_500)
+    keep_workers_days: int = Field(default=7, ge=1, le=36_500)
+
+    @property
+    def keep_days(self) -> dict[str, int]:
+        """Days by table; 0 for ever."""
+        names = [name for name in type(self).model_fields if name.startswith("keep_")]
+        return {name.removeprefix("keep_").removesuffix("_days"): getattr(self, name) for name in names}
+
     @field_validator("workflows", "effects", "webhook_hosts", "lifecycle_types", "lifecycle_dags", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:

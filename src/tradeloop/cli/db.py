@@ -1,4 +1,4 @@
-"""tradeloop db: the database's schema."""
+"""tradeloop db: the database's schema, its figures and its retention."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from tradeloop.cli import housekeeping
 from tradeloop.cli.endings import FOUND, MEANINGS, UNREACHABLE, epilog
 from tradeloop.cli.output import OUTPUT, JsonFlag, print_json
 from tradeloop.cli.waiting import call
@@ -20,9 +21,10 @@ STATUS = epilog(
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    db = typer.Typer(help="The database's schema.", no_args_is_help=True)
+    db = typer.Typer(help="The database: schema, figures, retention.", no_args_is_help=True)
     db.command("migrate", epilog=MIGRATE)(migrate)
     db.command("status", epilog=STATUS)(status)
+    housekeeping.register(db)
     app.add_typer(db, name="db")
 
 

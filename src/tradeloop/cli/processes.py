@@ -171,12 +171,14 @@ async def _relay(settings: Settings, stop: asyncio.Event) -> None:
     from tradeloop.airflow.sweep import Sweep
     from tradeloop.airflow.sweeps import Sweeps
     from tradeloop.airflow.wake import listen
+    from tradeloop.engine.housekeeping import Housekeeping
     from tradeloop.engine.relay import Relay, Sweeping
     from tradeloop.kafka.producer import KafkaPublisher
     from tradeloop.store.captures import PostgresCaptures
     from tradeloop.store.database import Database
     from tradeloop.store.notices import OutboxNotices
     from tradeloop.store.outbox import PostgresOutbox
+    from tradeloop.store.retention import LOCK_TIMEOUT_MS, PostgresRetention
 
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(settings.database_url))
@@ -189,7 +191,18 @@ async def _relay(settings: Settings, stop: asyncio.Event) -> None:
             sweep = Sweep(airflow, publisher, captures, settings)
             if settings.lifecycle_types:
                 sweep = Sweeps(sweep, Lifecycle(AirflowRunHistory(airflow), publisher, captures, settings))
-        relay = Relay(PostgresOutbox(database), publisher, sweep=sweep, sweep_interval_s=settings.sweep_interval_s)
+        chore: Housekeeping | None = None
+        if settings.clean_interval_s:
+            patient = Database(settings.database_url, size=1, lock_timeout_ms=LOCK_TIMEOUT_MS)
+            chore = Housekeeping(PostgresRetention(await stack.enter_async_context(patient)), settings.keep_days)
+        relay = Relay(
+            PostgresOutbox(database),
+            publisher,
+            sweep=sweep,
+            sweep_interval_s=settings.sweep_interval_s,
+            chore=chore,
+            chore_interval_s=settings.clean_interval_s,
+        )
         await stack.enter_async_context(OutboxNotices(settings.database_url, relay.outbox_wake))
         if settings.wake_port:
             await stack.enter_async_context(listen(settings.wake_port, relay.sweep_wake))

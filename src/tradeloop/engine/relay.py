@@ -31,16 +31,33 @@ class Sweeping(Protocol):
         ...
 
 
+class Chore(Protocol):
+    """Work that one process does for all, now and then."""
+
+    async def tick(self) -> object:
+        """One pass."""
+        ...
+
+
 class Relay:
     """Publishes the outbox in order per key; of several relays each holds lanes of its own."""
 
     def __init__(
-        self, outbox: Outbox, publisher: Publisher, *, sweep: Sweeping | None = None, sweep_interval_s: float = 1.0
+        self,
+        outbox: Outbox,
+        publisher: Publisher,
+        *,
+        sweep: Sweeping | None = None,
+        sweep_interval_s: float = 1.0,
+        chore: Chore | None = None,
+        chore_interval_s: float = 300.0,
     ) -> None:
         self._outbox = outbox
         self._publisher = publisher
         self._sweep = sweep
         self._sweep_interval_s = sweep_interval_s
+        self._chore = chore
+        self._chore_interval_s = chore_interval_s
         self._owner = uuid4()
         self._lanes: list[int] = []
         self.outbox_wake = asyncio.Event()
@@ -53,6 +70,8 @@ class Relay:
         loops = [asyncio.create_task(self._hold_lanes()), asyncio.create_task(self._relay_outbox())]
         if self._sweep is not None:
             loops.append(asyncio.create_task(self._sweep_history(self._sweep)))
+        if self._chore is not None:
+            loops.append(asyncio.create_task(self._keep_house(self._chore)))
         stopped = asyncio.create_task(_set(stop))
         done, _ = await asyncio.wait([stopped, *loops], return_when=asyncio.FIRST_COMPLETED)
         for task in [stopped, *loops]:
@@ -138,6 +157,16 @@ class Relay:
                     log.exception("sweep_broke")
                     delay_s = 10.0
             await _wait(self.sweep_wake, delay_s)
+
+    async def _keep_house(self, chore: Chore) -> None:
+        while True:
+            await asyncio.sleep(self._chore_interval_s)
+            if SWEEP_LANE in self._lanes:
+                try:
+                    await chore.tick()
+                except Exception:
+                    # The relay loop: a defect here must not stop the outbox.
+                    log.exception("housekeeping_broke")
 
 
 async def _set(event: asyncio.Event) -> None:

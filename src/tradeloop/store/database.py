@@ -61,12 +61,13 @@ class Database:
     then leaves no open transaction behind.
     """
 
-    def __init__(self, url: str, *, size: int = 8) -> None:
+    def __init__(self, url: str, *, size: int = 8, lock_timeout_ms: int = 0) -> None:
+        """`lock_timeout_ms`: how long a statement may wait for a lock, as others then wait behind it; 0: any time."""
         self.url = url
         self.pool: Pool = AsyncConnectionPool(
             url,
             connection_class=psycopg.AsyncConnection[DictRow],
-            kwargs=CONNECT_ARGUMENTS,
+            kwargs=CONNECT_ARGUMENTS | {"options": f"{OPTIONS} -c lock_timeout={lock_timeout_ms}"},
             min_size=1,
             max_size=size,
             open=False,

@@ -200,6 +200,19 @@ async def test_a_sweep_that_fails_stops_neither_the_next_nor_the_outbox(problem:
         await until(lambda: sweep.ticks > 1)
 
 
+@pytest.mark.parametrize("problem", [None, ZeroDivisionError()])
+async def test_the_holder_of_the_lane_keeps_house_and_a_defect_there_stops_nothing(problem: Exception | None) -> None:
+    store, log = MemoryStore(), MemoryLog()
+    await store.hold(uuid4(), 0.15)
+    chore = Sweep(problem) if problem else Sweep()
+    async with Running(Relay(store, log, chore=chore, chore_interval_s=0.01)) as relay:
+        await until(lambda: relay._lanes == [])
+        assert chore.ticks == 0
+        await until(lambda: chore.ticks > 3)
+        filled(store, 3)
+        await until(lambda: not waiting(store))
+
+
 async def test_a_loop_that_breaks_ends_the_relay_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
     store = MemoryStore()
 
