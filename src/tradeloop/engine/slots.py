@@ -27,6 +27,8 @@ class Slots:
         self._held: Counter[str] = Counter()
         self._promised = 0
         self._behind: set[str] = set()
+        self._turn = 0
+        """Who is first among desks that hold equally many: with fewer slots than desks the last would never be."""
 
     @property
     def free(self) -> int:
@@ -61,6 +63,7 @@ class Slots:
 
     def for_claims(self) -> dict[str, int]:
         """How many runs to ask the store for, by desk: one of each desk, the rest for those that are behind."""
+        self._turn += 1
         return self._divide({desk: ANY if desk in self._behind else 1 for desk in self.desks})
 
     def accepted(self, demand: Mapping[str, int], started: Mapping[str, int]) -> None:
@@ -75,15 +78,24 @@ class Slots:
         full = {desk for desk, count in asked.items() if count and got.get(desk, 0) >= count}
         self._behind -= {desk for desk, count in asked.items() if count}
         self._behind |= full
-        return bool(full) and self.free > 0
+        return (bool(full) or self._is_passed_over) and self.free > 0
+
+    @property
+    def _is_passed_over(self) -> bool:
+        """Whether runs wait of a desk that had no turn, because there are fewer slots than desks."""
+        return self.total < len(self.desks) and any(self._held[desk] < self._ceiling for desk in self._behind)
 
     def _divide(self, demand: Mapping[str, int]) -> dict[str, int]:
         given = dict.fromkeys(demand, 0)
-        places = [(self._held[desk], desk) for desk in demand if demand[desk] > 0]
+        places = [
+            (self._held[desk], (place - self._turn) % len(demand), desk)
+            for place, desk in enumerate(demand)
+            if demand[desk] > 0
+        ]
         heapq.heapify(places)
         free = self.free
         while free > 0 and places:
-            held, desk = heapq.heappop(places)
+            held, place, desk = heapq.heappop(places)
             if held >= self._ceiling:
                 continue
             # Alone at the end of the line there is nobody to take turns with.
@@ -91,5 +103,5 @@ class Slots:
             given[desk] += count
             free -= count
             if given[desk] < demand[desk]:
-                heapq.heappush(places, (held + count, desk))
+                heapq.heappush(places, (held + count, place, desk))
         return given

@@ -36,6 +36,24 @@ def test_a_single_slot_serves_every_desk_in_turn() -> None:
     assert sum(slots.for_arrivals({"a": 1, "b": 1}).values()) == 1
 
 
+def test_with_fewer_slots_than_desks_each_is_asked_for_in_its_turn() -> None:
+    slots = Slots(1, ["marketdata", "prices", "trades"])
+    asked = [next(desk for desk, count in slots.for_claims().items() if count) for _ in range(6)]
+    assert asked[:3] == asked[3:]
+    assert set(asked) == {"marketdata", "prices", "trades"}
+
+
+def test_a_desk_that_waits_for_its_turn_is_asked_at_once_after_one_that_had_nothing() -> None:
+    slots = Slots(1, ["marketdata", "prices"])
+    slots.accepted({"prices": 2}, {})
+    turns = 1
+    while not (quotas := slots.for_claims())["prices"]:
+        assert slots.claimed(quotas, {})
+        turns += 1
+    assert turns <= 2
+    assert not slots.claimed(quotas, {})
+
+
 def test_promised_slots_are_not_given_twice() -> None:
     slots = Slots(4, ["a"])
     with slots.promise(3):
