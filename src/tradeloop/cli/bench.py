@@ -16,6 +16,11 @@ CODES = {
     FOUND: "an event was missing, phantom or doubled",
 }
 CAPTURE = epilog("tradeloop bench capture --quick", "tradeloop bench capture --only hook,call --json", codes=CODES)
+CHECKPOINTS = epilog(
+    "tradeloop bench checkpoints --quick",
+    "tradeloop bench checkpoints --only busy --json",
+    codes={0: "measured, whatever the figures"},
+)
 ALL = epilog("tradeloop bench all --quick", "tradeloop bench all --json", codes=CODES)
 CHAOS = epilog(
     "tradeloop bench chaos --seed 1,2,3 --kills 100 --events 5000",
@@ -35,6 +40,7 @@ def register(app: typer.Typer) -> None:
     )
     bench.command("capture", epilog=CAPTURE)(capture)
     bench.command("chaos", epilog=CHAOS)(chaos)
+    bench.command("checkpoints", epilog=CHECKPOINTS)(checkpoints)
     bench.command("all", epilog=ALL)(everything)
     app.add_typer(bench, name="bench")
 
@@ -92,6 +98,24 @@ def _seeds(text: str) -> list[int]:
         raise SettingInvalid(f"--seed is {text!r}; numbers, separated by commas, are expected.") from problem
 
 
+def checkpoints(
+    only: Annotated[
+        str, typer.Option(help="Legs, by commas: quiet, busy (one core kept busy by another process).")
+    ] = "",
+    quick: QuickFlag = False,
+    as_json: JsonAlone = False,
+) -> None:
+    """What durable checkpoints cost, beside LangGraph's own savers in the same minutes.
+
+    About 3 minutes, --quick half of one. Progress is on stderr; the last line of stdout is one JSON object with its
+    figures.
+    """
+    from tradeloop.bench.checkpoints import run
+
+    run([leg.strip() for leg in only.split(",") if leg.strip()], quick=quick, json_alone=as_json)
+
+
 def everything(quick: QuickFlag = False, as_json: JsonAlone = False) -> None:
     """Run every benchmark there is."""
+    checkpoints(quick=quick, as_json=as_json)
     capture(quick=quick, as_json=as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Sequence
 from uuid import uuid4
 
@@ -349,3 +350,45 @@ async def test_a_batch_larger_than_the_sockets_buffer_arrives(database: Database
     rows = await database.rows("SELECT octet_length(blob) > 3000000 AS whole FROM checkpoint_blobs")
     assert [row["whole"] for row in rows] == [True]
     assert await count(database) == 5
+
+
+async def test_callers_beyond_the_lanes_bytes_wait_before_they_encode(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "QUEUE_BYTES", 100_000)
+    monkeypatch.setattr(lanes, "BATCH_BYTES", 50_000)
+    async with CheckpointStore(database, lanes=1) as saver:
+        encoded, dumps = 0, saver.serde.dumps_typed
+
+        def counted(value: object) -> tuple[str, bytes]:
+            nonlocal encoded
+            encoded += 1
+            return dumps(value)
+
+        monkeypatch.setattr(saver.serde, "dumps_typed", counted)
+        async with database.pool.connection() as locking, locking.transaction():
+            await locking.execute("LOCK TABLE checkpoints IN EXCLUSIVE MODE")
+            tasks = [asyncio.create_task(put(saver, thread(), blob=[bytes(10_000)])) for _ in range(100)]
+            waiting = f"SELECT 1 {LANE_BACKENDS} AND wait_event_type = 'Lock'"
+
+            async def held_up() -> bool:
+                return bool(await database.rows(waiting))
+
+            await until(held_up)
+            assert encoded <= (100_000 + 50_000) // 10_000 + 1
+        await asyncio.gather(*tasks)
+    assert encoded == await count(database) == 100
+
+
+async def test_memory_does_not_grow_with_puts(saver: CheckpointStore) -> None:
+    async def burst() -> int:
+        configs = await asyncio.gather(*(put(saver, thread(), n=[number]) for number in range(1000)))
+        await asyncio.gather(*(saver.aput_writes(config, [("n", 1)], "task") for config in configs))
+        gc.collect()
+        return len(gc.get_objects())
+
+    await burst()
+    before = await burst()
+    for _ in range(3):
+        after = await burst()
+    assert after < before + 1000
