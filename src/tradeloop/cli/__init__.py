@@ -24,6 +24,7 @@ COMMANDS = (
     "audit",
     "effects",
     "dlq",
+    "graphs",
     "db",
     "topics",
     "doctor",

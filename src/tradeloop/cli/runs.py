@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any  # Any: JSON for stdout
 
 import typer
 
-from tradeloop.cli import waiting
+from tradeloop.cli import orders, waiting
 from tradeloop.cli.endings import DONE, MEANINGS, NOT_FOUND, STILL_WAITING, UNREACHABLE, epilog
 from tradeloop.cli.output import JsonFlag, moment, note, print_json, print_rows, printable, state_words
 
@@ -52,6 +52,7 @@ def register(app: typer.Typer) -> None:
     runs.command("list", epilog=LIST)(list_runs)
     runs.command("show", epilog=SHOW)(show)
     runs.command("watch", epilog=WATCH)(watch)
+    orders.register(runs)
     app.add_typer(runs, name="runs")
 
 
