@@ -84,19 +84,19 @@ def element(data: bytes) -> bytes:
     return _length(len(data)) + data
 
 
-def json_element(value: Any) -> bytes:
-    """A value of type jsonb, with the bytes of the stock saver's meaning."""
-    data = b"\x01" + to_json(value)
+def json_element(value: Any, *, is_plain: bool) -> bytes:
+    """A value of type jsonb, as the stock saver means it."""
+    data = b"\x01" + to_json(value, is_plain=is_plain)
     return _length(len(data)) + data
 
 
-def to_json(value: Any) -> bytes:
+def to_json(value: Any, *, is_plain: bool) -> bytes:
     """JSON that PostgreSQL reads as it reads the stock saver's, where that is an error, too.
 
     orjson makes null of NaN and refuses integers over 64 bits and keys that are no strings: then the standard
-    library's encoder, the stock saver's, has the word.
+    library's encoder, the stock saver's, has the word. `is_plain`: what `is_finite` says of it.
     """
-    if is_finite(value):
+    if is_plain:
         try:
             return orjson.dumps(value, option=_ORJSON_OPTIONS)
         except orjson.JSONEncodeError:
@@ -124,8 +124,9 @@ def checkpoint_columns(place: tuple[str, str, str], parent: str | None, checkpoi
         name(space),
         element(checkpoint_id.encode()),
         NULL if parent is None else element(parent.encode()),
-        json_element(checkpoint),
-        json_element(metadata),
+        # Of a checkpoint, the values alone are a user's: the rest is LangGraph's ids and versions.
+        json_element(checkpoint, is_plain=is_finite(checkpoint["channel_values"])),
+        json_element(metadata, is_plain=is_finite(metadata)),
     )
 
 
