@@ -139,8 +139,8 @@ class Place:
         }
 
     @contextmanager
-    def worker(self, **environment: str) -> Iterator[subprocess.Popen[str]]:
-        with (self.folder / f"worker-{uuid4().hex[:4]}.log").open("w") as log:
+    def worker(self, *, log_to: str = "", **environment: str) -> Iterator[subprocess.Popen[str]]:
+        with Path(log_to or self.folder / f"worker-{uuid4().hex[:4]}.log").open("w") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tradeloop", "worker"],
                 env=self.environment | environment,
@@ -227,6 +227,38 @@ async def test_a_worker_that_is_asked_to_stop_finishes_what_it_has_and_ends_well
     assert (last["event"], last["recorded"]) == ("worker_stopped", 1)
 
 
+async def test_a_full_disk_for_the_log_stops_nobody(place: Place) -> None:
+    with place.worker(log_to="/dev/full") as process:
+        await send(place.names.bootstrap, place.names.events, event("a"), event("b"))
+        await until(lambda: len(place.rows("SELECT 1 FROM runs")) == 2, limit_s=60)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    assert [row["state"] for row in place.rows("SELECT state FROM runs")] == ["done", "done"]
+
+
+async def test_a_database_that_refuses_connections_for_a_while_is_waited_for(
+    place: Place, servers: dict[str, str]
+) -> None:
+    name = place.database_url.rpartition("/")[2]
+
+    def allow(*, connections: bool) -> None:
+        with psycopg.connect(servers["administrator_url"], autocommit=True) as admin:
+            admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS {str(connections).lower()}'.encode())
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+
+    with place.worker() as process:
+        await send(place.names.bootstrap, place.names.events, event("before"))
+        await until(lambda: place.rows("SELECT 1 FROM runs"), limit_s=60)
+        allow(connections=False)
+        await send(place.names.bootstrap, place.names.events, event("meanwhile"))
+        await until(lambda: "database_did_not_answer" in place.logs())
+        assert process.poll() is None, place.logs()
+        allow(connections=True)
+        await until(lambda: len(place.rows("SELECT 1 FROM runs")) == 2, limit_s=60)
+    states = place.rows("SELECT r.state, i.subject FROM runs r JOIN inbox i USING (run_id) ORDER BY i.received_at")
+    assert [(row["subject"], row["state"]) for row in states] == [("before", "done"), ("meanwhile", "done")]
+
+
 async def test_a_node_that_never_returns_does_not_keep_a_stopped_worker_alive(place: Place) -> None:
     place.hang_in("second")
     with place.worker(TRADELOOP_DRAIN_S="0.5") as process:
@@ -244,8 +276,6 @@ async def test_a_node_that_never_returns_does_not_keep_a_stopped_worker_alive(pl
         ({"TRADELOOP_DATABASE_URL": ""}, "TRADELOOP_DATABASE_URL is not set"),
         ({"TRADELOOP_LEASE_S": "1"}, "TRADELOOP_LEASE_S is '1'; input should be greater than or equal to 3"),
         ({"TRADELOOP_WORKFLOWS": "nowhere:workflow"}, "workflow 'nowhere:workflow' cannot be loaded"),
-        ({"TRADELOOP_EFFECTS": "nowhere:Hold"}, "effect 'nowhere:Hold' cannot be loaded"),
-        ({"TRADELOOP_WEBHOOKS": "/nowhere.yaml"}, "TRADELOOP_WEBHOOKS: /nowhere.yaml cannot be read"),
     ],
 )
 def test_a_worker_that_cannot_work_says_why_in_a_sentence(

@@ -78,9 +78,9 @@ class Course:
 
     def _open(self, older_than_s: float = 0.0) -> list[UUID]:
         until = time.monotonic() - older_than_s
-        decided = self._watch.first_at
+        decided = dict(self._watch.first_at)
         return [
-            one.event_id for one in list(self._feed.sent.values()) if one.at < until and one.event_id not in decided
+            one.event_id for one in dict(self._feed.sent).values() if one.at < until and one.event_id not in decided
         ]
 
 
@@ -119,9 +119,9 @@ def _settle(scene: Scene, feed: Feed, watch: Watch) -> None:
     """Wait until everything is decided, or until nothing has come for long."""
     deadline = time.monotonic() + SETTLED_WITHIN_S
     while time.monotonic() < deadline:
-        open_ones = feed.sent.keys() - watch.first_at.keys()
-        newest = max([*watch.first_at.values(), *(sent.at for sent in feed.sent.values())])
-        if not open_ones or time.monotonic() - newest > NOTHING_NEW_S:
+        decided = dict(watch.first_at)  # a copy: the other thread goes on
+        newest = max([*decided.values(), *(sent.at for sent in feed.sent.values())])
+        if not feed.sent.keys() - decided.keys() or time.monotonic() - newest > NOTHING_NEW_S:
             break
         scene.look_after()
         time.sleep(POLL_S)
