@@ -101,9 +101,9 @@ def _properties(data: Path, port: int, controller_port: int) -> str:
         "share.coordinator.state.topic.min.isr": "1",
         "group.initial.rebalance.delay.ms": "0",  # the wait for further consumers would be most of a first event's time
         # A consumer that was killed keeps its partitions until then: the default, 45 s, is three leases of a worker.
-        "group.consumer.session.timeout.ms": "12000",
+        "group.consumer.session.timeout.ms": "9000",
         "group.consumer.min.session.timeout.ms": "6000",
-        "group.consumer.heartbeat.interval.ms": "3000",
+        "group.consumer.heartbeat.interval.ms": "1000",  # partitions change hands in several rounds of these
         "group.consumer.min.heartbeat.interval.ms": "1000",
         "log.cleaner.dedupe.buffer.size": "16777216",
     }

@@ -16,6 +16,7 @@ from tradeloop.stack.home import Home
 from tradeloop.stack.processes import Child, end_group, python_environment, spawn, wait_until_ended
 
 READY_WITHIN_S: Final = 180.0
+AGAIN_S: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,18 @@ class Crew:
         self._children[post.name] = spawn(argv, variables, self.home.log(post.name), self.home.root)
 
     def _wait(self, post: Post) -> None:
-        child, deadline = self._children[post.name], time.monotonic() + READY_WITHIN_S
-        while not _says(child.log, child.log_offset, post.phrase):
-            if child.has_ended() or time.monotonic() > deadline:
-                raise PartFailed(f"{post.name} did not start.", where=str(child.log))
+        deadline = time.monotonic() + READY_WITHIN_S
+        while not self._is_ready(post):
+            if time.monotonic() > deadline:
+                raise PartFailed(f"{post.name} did not start.", where=str(self._children[post.name].log))
+            if self._children[post.name].has_ended():  # its servers may be away: a supervisor would try again
+                time.sleep(AGAIN_S)
+                self._spawn(post)
             time.sleep(POLL_S)
+
+    def _is_ready(self, post: Post) -> bool:
+        child = self._children[post.name]
+        return not child.has_ended() and _says(child.log, child.log_offset, post.phrase)
 
 
 def _says(log: Path, offset: int, phrase: str) -> bool:
