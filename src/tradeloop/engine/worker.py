@@ -51,6 +51,7 @@ LOOK_ROUND_S: Final = 1.0
 TEND_EVERY_S: Final = 10.0
 VERSION_GRACE_S: Final = 30.0
 """How long a run waits for a worker with its graph version: a rolling start has none for a moment."""
+CANCEL_AGAIN_S: Final = 1.0
 UNWIND_S: Final = 5.0
 """How long cancelled runs and the last records may take at the end; longer only delays the takeover."""
 RESUME_BELOW: Final = 0.8
@@ -392,6 +393,9 @@ async def _set(event: asyncio.Event) -> None:
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
+    """Cancel until all have ended: on Python 3.11 `asyncio.wait_for`, which the pool uses, can swallow one cancel."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
     await asyncio.gather(*tasks, return_exceptions=True)

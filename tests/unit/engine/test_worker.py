@@ -461,3 +461,21 @@ async def test_a_worker_with_too_many_stuck_threads_asks_for_a_fresh_process(
     with pytest.raises(ThreadsLeaked):
         await worker.run(asyncio.Event())
     stuck.set()
+
+
+async def test_a_stop_ends_a_loop_that_swallowed_a_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "CANCEL_AGAIN_S", 0.01)
+    swallowed: list[bool] = []
+
+    async def deaf() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            swallowed.append(True)
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(deaf())
+    await asyncio.sleep(0)
+    await worker_module._end([task])
+    assert swallowed == [True]
+    assert task.cancelled()
