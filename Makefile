@@ -9,12 +9,13 @@ KILLS ?= 30
 EVENTS ?= 500
 SCHEDULES ?= 20000
 
-.PHONY: help setup demo test check format bench chaos model lock up down clean
+.PHONY: help setup demo test coverage crash-points check format bench chaos model lock up down clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    show the road, from an Airflow task to the DAG run that it causes"
 	@echo "make test    pass the tests"
+	@echo "make coverage measures all tests by branch; make crash-points kills and stops at every boundary"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make bench   run every benchmark"
 	@echo "make chaos   kill everything, count everything: SEED=1,2,3 KILLS=100 EVENTS=5000"
@@ -30,6 +31,12 @@ demo: setup
 
 test: setup
 	@$(BIN)/python -m pytest $(ARGS)
+
+coverage: setup
+	@$(BIN)/python -m pytest --cov --cov-report=term-missing --cov-fail-under=95 $(ARGS)
+
+crash-points: setup
+	@CRASH_POINTS=all $(BIN)/python -m pytest tests/integration/engine/test_crash_points.py $(ARGS)
 
 check: setup
 	$(BIN)/ruff format --check

@@ -15,11 +15,12 @@ from uuid import uuid4
 
 import psutil
 import psycopg
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from psycopg.rows import dict_row
 
 from tradeloop.bench.stage import settings_for, wait_for
 from tradeloop.domain.events import WorkflowEvent
+from tradeloop.kafka.administration import make_topic
 from tradeloop.kafka.client import client_configuration
 from tradeloop.kafka.messages import to_record
 from tradeloop.kafka.producer import KafkaPublisher
@@ -31,6 +32,7 @@ from tradeloop.stack.services import as_environment
 WORKFLOWS: Final = "tradeloop.bench.engine_workflow:workflows"
 READY_S: Final = 60.0
 ENDS_WITHIN_S: Final = 30.0
+PARTITIONS: Final = 6
 
 
 class EngineStage:
@@ -92,6 +94,26 @@ class EngineStage:
         finally:
             self.end(*names)
 
+    @contextmanager
+    def seed_design(self) -> Iterator[str]:
+        """The design that the benchmarks compare with, until this is left; the topic that it reads."""
+        name = f"seed-{uuid4().hex[:8]}"
+        make_topic(self.settings.kafka_bootstrap, name, PARTITIONS)  # its group begins at a topic's first event
+        variables = as_environment(self.settings.model_copy(update={"group": name, "events_topic": name}))
+        argv = [sys.executable, "-m", "tradeloop.bench.seed_design"]
+        log = self._stack.home.log("seed-design")
+        child = spawn(argv, {**python_environment(), **variables}, log, self._stack.home.root)
+        self._children["seed-design"] = child
+        try:
+            wait_for(lambda: _said(child, "seed_design_started"), READY_S, "the start of the seed's design")
+            yield name
+        finally:
+            self.end("seed-design")
+
+    def pid(self, name: str) -> int:
+        """Of a process that was begun here."""
+        return self._children[name].pid
+
     def end(self, *names: str) -> None:
         """Stop processes as a platform does, workers before the relay."""
         children = [self._children.pop(name) for name in sorted(names, reverse=True) if name in self._children]
@@ -101,10 +123,10 @@ class EngineStage:
         for child in children:
             end_group(child, self._stack.home.root)
 
-    def publish(self, events: Iterable[WorkflowEvent]) -> int:
+    def publish(self, events: Iterable[WorkflowEvent], topic: str = "") -> int:
         """Put events on the topic, acknowledged; how many."""
         assert self._publisher is not None  # noqa: S101 - __enter__ made it
-        records = [to_record(event, self.settings.events_topic) for event in events]
+        records = [to_record(event, topic or self.settings.events_topic) for event in events]
         asyncio.run(self._publisher.publish(records))
         return len(records)
 
@@ -124,23 +146,29 @@ class EngineStage:
 class Decided:
     """Reads the decisions topic from now on."""
 
-    def __init__(self, stage: EngineStage) -> None:
+    def __init__(self, stage: EngineStage, *, fetch_wait_ms: int = 5) -> None:
         settings = stage.settings
         self._consumer: Any = Consumer(
             client_configuration(
                 settings.kafka_bootstrap,
                 group_id=f"bench-{uuid4().hex[:8]}",
                 enable_auto_commit=False,
-                fetch_wait_max_ms=5,
+                fetch_wait_max_ms=fetch_wait_ms,
             )
         )
         topic = settings.decisions_topic
         partitions = self._consumer.list_topics(topic, timeout=30).topics[topic].partitions
-        ends = [
-            TopicPartition(topic, part, self._consumer.get_watermark_offsets(TopicPartition(topic, part))[1])
-            for part in partitions
-        ]
-        self._consumer.assign(ends)
+        self._consumer.assign([TopicPartition(topic, part, self._end(topic, part)) for part in partitions])
+
+    def _end(self, topic: str, partition: int) -> int:
+        def ask() -> int | None:
+            try:
+                found = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)
+            except KafkaException:  # a topic that was just made has no leader for a moment
+                return None
+            return None if found is None else int(found[1])
+
+        return wait_for(ask, READY_S, f"the end of {topic}[{partition}]")
 
     def wait(self, count: int, within_s: float, each: Callable[[Any], None] | None = None) -> int:
         """Read until `count` records came or the time is over; how many came."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tradeloop.cli.endings import FOUND, epilog
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tradeloop.bench.report import Leg
 
 QuickFlag = Annotated[bool, typer.Option("--quick", help="Fewer repeats: for trying it out, not for figures.")]
 JsonAlone = Annotated[bool, typer.Option("--json", help="Print the last line alone, the JSON object.")]
@@ -21,6 +27,7 @@ CHECKPOINTS = epilog(
     "tradeloop bench checkpoints --only busy --json",
     codes={0: "measured, whatever the figures"},
 )
+ENGINE = {0: "measured, whatever the figures", 1: "it broke off"}
 ALL = epilog("tradeloop bench all --quick", "tradeloop bench all --json", codes=CODES)
 CHAOS = epilog(
     "tradeloop bench chaos --seed 1,2,3 --kills 100 --events 5000",
@@ -41,6 +48,10 @@ def register(app: typer.Typer) -> None:
     bench.command("capture", epilog=CAPTURE)(capture)
     bench.command("chaos", epilog=CHAOS)(chaos)
     bench.command("checkpoints", epilog=CHECKPOINTS)(checkpoints)
+    for command in (decisions, latency, growth, workers):
+        name = command.__name__
+        ends = epilog(f"tradeloop bench {name}", f"tradeloop bench {name} --quick --json", codes=ENGINE)
+        bench.command(name, epilog=ends)(command)
     bench.command("all", epilog=ALL)(everything)
     app.add_typer(bench, name="bench")
 
@@ -115,7 +126,57 @@ def checkpoints(
     run([leg.strip() for leg in only.split(",") if leg.strip()], quick=quick, json_alone=as_json)
 
 
+def decisions(quick: QuickFlag = False, as_json: JsonAlone = False) -> None:
+    """Decisions a second from Kafka to Kafka, beside LangGraph alone and the design that tradeloop replaced.
+
+    About 4 minutes, --quick half of one. Progress is on stderr; the last line of stdout is one JSON object.
+    """
+    from tradeloop.bench.decisions import measure
+
+    _one("decisions", lambda home: measure(home, repeats=1 if quick else 5), quick=quick, as_json=as_json)
+
+
+def latency(quick: QuickFlag = False, as_json: JsonAlone = False) -> None:
+    """From the event on Kafka to the decision on Kafka at 20 events a second, beside the floor of broker and disk.
+
+    About 1 minute. Progress is on stderr; the last line of stdout is one JSON object.
+    """
+    from tradeloop.bench.pace import measure
+
+    _one("latency", lambda home: measure(home, events=40 if quick else 600), quick=quick, as_json=as_json)
+
+
+def growth(quick: QuickFlag = False, as_json: JsonAlone = False) -> None:
+    """What a full database, a long backlog and a long life do to the rate and to the worker's memory.
+
+    About 20 minutes, --quick 1. Progress is on stderr; the last line of stdout is one JSON object.
+    """
+    from tradeloop.bench.growth import Size, measure
+
+    size = Size(1_000, 500, 1_200, 1) if quick else Size(1_000_000, 100_000, 100_000, 5)
+    _one("growth", lambda home: measure(home, size), quick=quick, as_json=as_json)
+
+
+def workers(quick: QuickFlag = False, as_json: JsonAlone = False) -> None:
+    """One, two and four workers, with nodes that wait as for a model and with nodes that compute.
+
+    About 5 minutes, --quick 1. Progress is on stderr; the last line of stdout is one JSON object.
+    """
+    from tradeloop.bench.scaling import measure
+
+    repeats, seconds = (1, 1.0) if quick else (5, 5.0)
+    _one("workers", lambda home: measure(home, repeats=repeats, seconds=seconds), quick=quick, as_json=as_json)
+
+
+def _one(name: str, measure: Callable[[Path], Leg], *, quick: bool, as_json: bool) -> None:
+    from tradeloop.bench.single import run
+
+    if run(name, measure, quick=quick, json_alone=as_json).broke_off:
+        raise typer.Exit(1)
+
+
 def everything(quick: QuickFlag = False, as_json: JsonAlone = False) -> None:
     """Run every benchmark there is."""
-    checkpoints(quick=quick, as_json=as_json)
+    for measured in (checkpoints, decisions, latency, growth, workers):
+        measured(quick=quick, as_json=as_json)
     capture(quick=quick, as_json=as_json)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import UTC, datetime
-from typing import Any  # JSON from outside has no narrower type
+from typing import Any, TypeVar  # JSON from outside has no narrower type
 
 
 def canonical_json(value: Any) -> str:
@@ -14,6 +14,16 @@ def canonical_json(value: Any) -> str:
     `tradeloop.airflow.outlet` holds the same rule in the standard library alone; a test compares the two.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+T = TypeVar("T")
+
+
+def forgetful(copied: T, *names: str) -> T:
+    """The copy of a model without what the original had computed once: it may have other fields."""
+    for name in names:
+        copied.__dict__.pop(name, None)
+    return copied
 
 
 def unstorable(json_text: str) -> str:

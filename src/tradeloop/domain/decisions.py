@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, Self
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Final, Literal, Self  # Any: fields of a copy
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from tradeloop.domain.actions import Action
-from tradeloop.domain.canonical import canonical_json, unstorable
+from tradeloop.domain.canonical import canonical_json, forgetful, unstorable
 
 MAX_DECISION_BYTES: Final = 500_000
 """Leaves room for the envelope and the effect within what one Kafka record takes."""
@@ -36,10 +38,24 @@ class Decision(BaseModel):
     policy_version: str = ""
     policy_hash: str = ""
 
+    @cached_property
+    def plain(self) -> dict[str, JsonValue]:
+        """The decision as plain JSON values; made once, so leave it as it is."""
+        return self.model_dump(mode="json")
+
+    @cached_property
+    def canonical(self) -> str:
+        """The canonical JSON: what is stored, published and hashed; made once."""
+        return canonical_json(self.plain)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy, with these fields changed."""
+        return forgetful(super().model_copy(update=update, deep=deep), "plain", "canonical")
+
     @model_validator(mode="after")
     def _can_be_recorded(self) -> Self:
         # Found here, before its action, and not when the action is done and the record is refused.
-        text = canonical_json(self.model_dump(mode="json"))
+        text = self.canonical
         if reason := unstorable(text):
             raise ValueError(reason)
         if (size_bytes := len(text.encode())) > MAX_DECISION_BYTES:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Final, Self  # Any: a decoder hook sees every JSON value
 from uuid import UUID
 
@@ -21,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from tradeloop.domain.canonical import canonical_json, unstorable, utc_text
+from tradeloop.domain.canonical import canonical_json, forgetful, unstorable, utc_text
 from tradeloop.errors import EventInvalid, EventNotJson, EventTooLarge, SchemaFromFuture
 
 SCHEMA_VERSION: Final = 2
@@ -108,8 +110,17 @@ class WorkflowEvent(BaseModel):
         return self.model_dump(mode="json", exclude=absent)
 
     def to_json(self) -> str:
-        """The canonical JSON: what is published and hashed."""
+        """The canonical JSON: what is published and hashed; made once."""
+        return self.canonical
+
+    @cached_property
+    def canonical(self) -> str:
+        """What `to_json` gives."""
         return canonical_json(self.to_dict())
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy, with these fields changed."""
+        return forgetful(super().model_copy(update=update, deep=deep), "canonical")
 
     @classmethod
     def from_json(cls, value: bytes | str) -> Self:

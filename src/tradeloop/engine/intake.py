@@ -11,6 +11,7 @@ import structlog
 from tradeloop.domain.events import MAX_EVENT_BYTES, WorkflowEvent
 from tradeloop.domain.records import DeadLetter, Received
 from tradeloop.domain.runs import Claim, new_run_id
+from tradeloop.engine.parsed import ParsedEvents
 from tradeloop.errors import EventInvalid, TradeloopError
 from tradeloop.kafka.messages import CE_ID
 from tradeloop.ports import Arrival, Inbox
@@ -23,9 +24,15 @@ class Intake:
     """Takes poll batches into the inbox, each in one transaction."""
 
     def __init__(
-        self, inbox: Inbox, group: str, desks: Mapping[str, str], versions: Mapping[str, str] | None = None
+        self,
+        inbox: Inbox,
+        group: str,
+        desks: Mapping[str, str],
+        versions: Mapping[str, str] | None = None,
+        parsed: ParsedEvents | None = None,
     ) -> None:
-        """`desks` and `versions` (of the graphs) are by event type."""
+        """`desks` and `versions` (of the graphs) are by event type; what is read is kept in `parsed` for the runner."""
+        self._parsed = parsed
         self._inbox = inbox
         self._group = group
         self._desks = desks
@@ -70,14 +77,16 @@ class Intake:
             return received, _dead_letter(received, problem)
 
     def _arrival(self, received: Received) -> Arrival:
-        event = WorkflowEvent.from_json(received.value)
+        event, run_id = WorkflowEvent.from_json(received.value), new_run_id()
+        if self._parsed is not None and event.event_type in self._desks:
+            self._parsed.keep(run_id, event, len(received.value))
         return Arrival(
             received=received,
             event_id=event.event_id,
             event_type=event.event_type,
             desk=self._desks.get(event.event_type, ""),
             subject=event.subject,
-            run_id=new_run_id(),
+            run_id=run_id,
             graph_version=self._versions.get(event.event_type, ""),
         )
 

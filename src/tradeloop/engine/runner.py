@@ -20,11 +20,14 @@ from tradeloop.domain.events import MAX_EVENT_BYTES, EventMetadata, EventPayload
 from tradeloop.domain.runs import Claim, Outcome, RunState, decision_id_of
 from tradeloop.effects.effector import Effector
 from tradeloop.engine.effects import LedgeredActing
+from tradeloop.engine.parsed import ParsedEvents
 from tradeloop.errors import DecisionInvalid, RunTimedOut, TradeloopError, WorkflowMissing
 from tradeloop.ports import EffectLedger, FencedThreads
 from tradeloop.workflow import GraphContext, Workflow, decision_of
 
 DECISION_RECORDED: Final = "decision.recorded"
+ANSWERED: Final = ("decision", "effect")
+"""What the engine reads of a graph's state."""
 
 
 class Runner:
@@ -45,6 +48,9 @@ class Runner:
         self._effectors = effectors
         self._instance = instance
         self._environment = environment
+        self.parsed = ParsedEvents()
+        """What the intake has read already."""
+        self._fenced_saver = saver if isinstance(saver, FencedThreads) else None
         self._graphs: dict[str, CompiledStateGraph[Any, Any, Any, Any]] = {}
         """Compiled, by version."""
         self._by_version: dict[str, Workflow] = {}
@@ -65,7 +71,7 @@ class Runner:
             RunLost: another worker owns the run; stop silently.
             TradeloopError: with `retriable` set when the run should rest and come back.
         """
-        event = WorkflowEvent.from_json(claim.payload)
+        event = self.parsed.take(claim)
         workflow = self._by_version.get(self._version_of(claim))
         if workflow is None:
             raise WorkflowMissing(f"no workflow of this worker answers {claim.event_type}; another worker may")
@@ -128,15 +134,16 @@ class Runner:
     @contextmanager
     def _fenced(self, owner: UUID, claim: Claim) -> Iterator[None]:
         """Checkpoints of this run are refused once another worker holds it."""
-        if not isinstance(self._saver, FencedThreads):
+        saver = self._fenced_saver
+        if saver is None:
             yield
             return
         thread_id = str(claim.run_id)
-        self._saver.begin(thread_id, owner, claim.fence, fresh=claim.fence == 1)
+        saver.begin(thread_id, owner, claim.fence, fresh=claim.fence == 1)
         try:
             yield
         finally:
-            self._saver.end(thread_id, claim.fence)
+            saver.end(thread_id, claim.fence)
 
     async def _invoke(
         self, claim: Claim, event: WorkflowEvent, workflow: Workflow, context: GraphContext
@@ -152,7 +159,12 @@ class Runner:
         # The input again after a crash would start over; None continues; None on an empty thread is refused.
         fresh = claim.fence == 1 or await self._saver.aget_tuple(config) is None
         given = {"event": event.to_dict()} if fresh else None
-        state: dict[str, Any] = await graph.ainvoke(given, config, context=context, durability="sync")
+        # v2: one stream of values instead of two; and only what is looked at, not the whole state, at each step.
+        keys = [name for name in ANSWERED if name in graph.channels]
+        found = await graph.ainvoke(
+            given, config, context=context, durability="sync", version="v2", output_keys=keys or None
+        )
+        state: dict[str, Any] = found.value or {}
         return state
 
     def _announcement(
@@ -171,7 +183,7 @@ class Runner:
                     "decision_id": str(decision_id),
                     "run_id": str(claim.run_id),
                     "desk": claim.desk,
-                    "decision": decision.model_dump(mode="json"),
+                    "decision": decision.plain,
                     "effect": effect,
                     "graph_version": self._version_of(claim),
                 }

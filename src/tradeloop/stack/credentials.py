@@ -13,6 +13,11 @@ def _password() -> str:
     return secrets.token_hex(20)
 
 
+def _signing_key() -> str:
+    # At least as long as the digest of HS512, which Airflow signs its tokens with (RFC 7518, section 3.2).
+    return secrets.token_hex(64)
+
+
 def _fernet_key() -> str:
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
@@ -33,7 +38,7 @@ class Credentials:
     airflow_database_password: str = field(default_factory=_password, repr=False)
     airflow_admin_password: str = field(default_factory=_password, repr=False)
     airflow_service_password: str = field(default_factory=_password, repr=False)
-    airflow_jwt_secret: str = field(default_factory=_password, repr=False)
+    airflow_jwt_secret: str = field(default_factory=_signing_key, repr=False)
     airflow_api_secret: str = field(default_factory=_password, repr=False)
     airflow_fernet_key: str = field(default_factory=_fernet_key, repr=False)
     kafka_cluster_id: str = field(default_factory=_cluster_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -264,3 +265,7 @@ class CheckpointStore(AsyncPostgresSaver):
         if named is not None and (held is None or named != held.fence):
             raise StaleFence()
         return held
+
+
+# LangGraph asks for this signature at the beginning of each run; kept here, the answer costs half.
+setattr(AsyncPostgresSaver.put_writes, "__signature__", inspect.signature(AsyncPostgresSaver.put_writes))  # noqa: B010

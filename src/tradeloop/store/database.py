@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, LiteralString, Self  # Any: a row's columns have any type
+from typing import TYPE_CHECKING, Any, Final, LiteralString, Self  # Any: a row's columns have any type
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from tradeloop.errors import DatabaseUnreachable, SettingInvalid
+
+if TYPE_CHECKING:
+    from tradeloop.store.line import Line
 
 SCHEMA: Final = "tradeloop"
 OPTIONS: Final = f"-c search_path={SCHEMA} -c idle_in_transaction_session_timeout=5000 -c statement_timeout=60000"
@@ -41,6 +45,9 @@ SCHEMA_MISSING: Final = (
 )
 TRANSACTION_CONFLICTS: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 CONFLICT_ATTEMPTS: Final = 5
+IDLE_CHECK_S: Final = 1.0
+"""A connection that was not used for so long is asked whether it lives: a server that was started again meanwhile
+would otherwise cost the next call its answer."""
 CHECK_S: Final = 5
 
 Pool = AsyncConnectionPool[psycopg.AsyncConnection[DictRow]]
@@ -54,6 +61,19 @@ def unreachable(url: str, problem: psycopg.Error) -> DatabaseUnreachable:
     return DatabaseUnreachable(f"PostgreSQL at {place} did not answer: {cause}", hint="tradeloop doctor postgres")
 
 
+_USED_AT: Final = "tradeloop_used_at"
+
+
+async def _check_idle(connection: psycopg.AsyncConnection[DictRow]) -> None:
+    """Ask a connection whether it lives, unless it did a moment ago: a round trip before each statement is dear."""
+    if time.monotonic() - getattr(connection, _USED_AT, 0.0) > IDLE_CHECK_S:
+        await AsyncConnectionPool.check_connection(connection)
+
+
+async def _note_use(connection: psycopg.AsyncConnection[DictRow]) -> None:
+    setattr(connection, _USED_AT, time.monotonic())
+
+
 class Database:
     """A pool of connections in which every statement is a transaction of its own.
 
@@ -64,6 +84,7 @@ class Database:
     def __init__(self, url: str, *, size: int = 8, lock_timeout_ms: int = 0) -> None:
         """`lock_timeout_ms`: how long a statement may wait for a lock, as others then wait behind it; 0: any time."""
         self.url = url
+        self._lines: dict[str, Line] = {}
         self.pool: Pool = AsyncConnectionPool(
             url,
             connection_class=psycopg.AsyncConnection[DictRow],
@@ -73,7 +94,8 @@ class Database:
             open=False,
             timeout=5,
             reconnect_timeout=5,
-            check=AsyncConnectionPool.check_connection,
+            check=_check_idle,
+            reset=_note_use,
         )
 
     async def __aenter__(self) -> Self:
@@ -83,7 +105,17 @@ class Database:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for line in self._lines.values():
+            await line.close()
         await self.pool.close()
+
+    def line(self, name: str) -> Line:
+        """The connection of its own that the busy statement `name` has."""
+        from tradeloop.store.line import Line
+
+        if name not in self._lines:
+            self._lines[name] = Line(self.url)
+        return self._lines[name]
 
     async def check(self) -> None:
         """Connect once, without the pool's patience.

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final  # Any: arguments of a statement
+from typing import Final
 from uuid import UUID
 
 from tradeloop.domain.records import DeadLetter, Received
 from tradeloop.domain.runs import Claim
 from tradeloop.kafka.messages import LANE_HEADER
 from tradeloop.ports import Arrival, TopicPartition
+from tradeloop.store import arrays
+from tradeloop.store.arrays import Argument
 from tradeloop.store.database import Database
-from tradeloop.store.texts import header_json, storable
+from tradeloop.store.line import positional
+from tradeloop.store.texts import header_text, storable
 
 MAX_CAUSE_CHARS: Final = 4000
 """The cause travels as a header of the mirrored record: with the original bytes it must fit into one."""
@@ -40,12 +43,15 @@ marked AS MATERIALIZED (SELECT mark_reused_ids(
 SELECT a.claimed_run, a.claimed_fence FROM marked LEFT JOIN accepted a ON true
 """
 
+STATEMENT, NAMES = positional(ACCEPT)
+
 
 class PostgresInbox:
     """ports.Inbox on PostgreSQL."""
 
     def __init__(self, database: Database, dead_letters_topic: str = "") -> None:
         self._database = database
+        self._line = database.line("accept")
         self._dead_letters_topic = dead_letters_topic
 
     async def positions(self, group: str, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, int]:
@@ -69,39 +75,41 @@ class PostgresInbox:
     ) -> list[Claim]:
         """Take a poll batch in, in one transaction, and claim up to `slots` of its runs for `owner`."""
         divided = [(desk, count) for desk, count in (quotas or {}).items() if count > 0]
-        rows = await self._database.rows(
-            ACCEPT,
-            {
-                "group": group,
-                "owner": owner,
-                "slots": 0 if quotas is not None else slots,
-                "dead_topic": self._dead_letters_topic,
-                "s_desks": [desk for desk, _ in divided],
-                "s_counts": [count for _, count in divided],
-            }
-            | _arrival_columns(arrivals)
-            | _dead_columns(dead),
-        )
+        given = {
+            "group": arrays.text(group),
+            "owner": arrays.uuid(owner),
+            "slots": arrays.integer(0 if quotas is not None else slots),
+            "dead_topic": arrays.text(self._dead_letters_topic),
+            "s_desks": arrays.texts([desk for desk, _ in divided]),
+            "s_counts": arrays.integers([count for _, count in divided]),
+            **_arrival_columns(arrivals),
+            **_dead_columns(dead),
+        }
+        rows = await self._line.call(STATEMENT, [given[name] for name in NAMES])
         by_run = {arrival.run_id: arrival for arrival in arrivals}
-        return [_claim(by_run[row["claimed_run"]], row["claimed_fence"]) for row in rows if row["claimed_run"]]
+        return [
+            _claim(by_run[arrays.read_uuid(run_id)], arrays.read_integer(fence))
+            for run_id, fence in rows
+            if run_id is not None and fence is not None
+        ]
 
 
-def _arrival_columns(arrivals: Sequence[Arrival]) -> dict[str, Any]:
+def _arrival_columns(arrivals: Sequence[Arrival]) -> dict[str, Argument]:
     return {
-        "topic_ids": [a.received.topic_id for a in arrivals],
-        "topics": [a.received.topic for a in arrivals],
-        "parts": [a.received.partition for a in arrivals],
-        "offsets": [a.received.offset for a in arrivals],
-        "events": [a.event_id for a in arrivals],
-        "runs": [a.run_id for a in arrivals],
-        "types": [a.event_type for a in arrivals],
-        "desks": [a.desk for a in arrivals],
-        "subjects": [storable(a.subject) for a in arrivals],
-        "lanes": [storable(a.received.header(LANE_HEADER)) for a in arrivals],
-        "payloads": [a.received.value for a in arrivals],
-        "headers": [header_json(a.received.headers) for a in arrivals],
-        "versions": [a.graph_version for a in arrivals],
-        "appended": [_moment(a.received.appended_at_ms) for a in arrivals],
+        "topic_ids": arrays.uuids([a.received.topic_id for a in arrivals]),
+        "topics": arrays.texts([a.received.topic for a in arrivals]),
+        "parts": arrays.integers([a.received.partition for a in arrivals]),
+        "offsets": arrays.bigints([a.received.offset for a in arrivals]),
+        "events": arrays.uuids([a.event_id for a in arrivals]),
+        "runs": arrays.uuids([a.run_id for a in arrivals]),
+        "types": arrays.texts([a.event_type for a in arrivals]),
+        "desks": arrays.texts([a.desk for a in arrivals]),
+        "subjects": arrays.texts([storable(a.subject) for a in arrivals]),
+        "lanes": arrays.texts([storable(a.received.header(LANE_HEADER)) for a in arrivals]),
+        "payloads": arrays.blobs([a.received.value for a in arrivals]),
+        "headers": arrays.documents([header_text(a.received.headers) for a in arrivals]),
+        "versions": arrays.texts([a.graph_version for a in arrivals]),
+        "appended": arrays.moments([_moment(a.received.appended_at_ms) for a in arrivals]),
     }
 
 
@@ -110,16 +118,16 @@ def _moment(at_ms: int) -> datetime:
     return datetime.fromtimestamp(min(max(at_ms, 0), LATEST_MS) / 1000, UTC)
 
 
-def _dead_columns(dead: Sequence[tuple[Received, DeadLetter]]) -> dict[str, Any]:
+def _dead_columns(dead: Sequence[tuple[Received, DeadLetter]]) -> dict[str, Argument]:
     return {
-        "d_topic_ids": [received.topic_id for received, _ in dead],
-        "d_topics": [received.topic for received, _ in dead],
-        "d_parts": [received.partition for received, _ in dead],
-        "d_offsets": [received.offset for received, _ in dead],
-        "d_events": [letter.event_id for _, letter in dead],
-        "d_causes": [storable(letter.cause)[:MAX_CAUSE_CHARS] for _, letter in dead],
-        "d_classes": [letter.error_class for _, letter in dead],
-        "d_raws": [letter.raw for _, letter in dead],
+        "d_topic_ids": arrays.uuids([received.topic_id for received, _ in dead]),
+        "d_topics": arrays.texts([received.topic for received, _ in dead]),
+        "d_parts": arrays.integers([received.partition for received, _ in dead]),
+        "d_offsets": arrays.bigints([received.offset for received, _ in dead]),
+        "d_events": arrays.uuids([letter.event_id for _, letter in dead]),
+        "d_causes": arrays.texts([storable(letter.cause)[:MAX_CAUSE_CHARS] for _, letter in dead]),
+        "d_classes": arrays.texts([letter.error_class for _, letter in dead]),
+        "d_raws": arrays.blobs([letter.raw for _, letter in dead]),
     }
 
 

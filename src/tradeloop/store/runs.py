@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from typing import Any, Final  # Any: arguments of a statement
+from typing import Final
 from uuid import UUID
 
 from psycopg.rows import DictRow
-from psycopg.types.json import Jsonb
 
-from tradeloop.domain.canonical import canonical_json
 from tradeloop.domain.records import Lane
 from tradeloop.domain.runs import Claim, Outcome, RunState
 from tradeloop.kafka.messages import to_record
 from tradeloop.ports import Tended
+from tradeloop.store import arrays
+from tradeloop.store.arrays import Argument
 from tradeloop.store.database import Database
-from tradeloop.store.texts import header_json, headers_from, storable
+from tradeloop.store.line import positional
+from tradeloop.store.texts import header_text, headers_from, storable
 
 MAX_ERROR_CHARS: Final = 4000
 """An error text is for people; a stack of megabytes in every row would slow every list."""
@@ -31,6 +33,9 @@ SELECT record_runs(
     %(errors)s::text[], %(classes)s::text[], %(stacks)s::text[], %(values)s::bytea[], %(headers)s::jsonb[],
     %(audits)s::jsonb[]) AS recorded
 """
+
+
+RECORD_STATEMENT, RECORD_NAMES = positional(RECORD)
 
 
 class PostgresRuns:
@@ -82,18 +87,18 @@ class PostgresRuns:
         # Whoever may take least comes first: the limit must not cut off a desk that has but one run.
         order = sorted(((limit if quotas is None else quotas.get(desk, 0)), desk) for desk in desks)
         known = graphs or ()
-        rows = await self._database.rows(
-            "SELECT * FROM claim_runs(%s, %s, %s, %s, %s, %s)",
+        rows = await self._database.line("claim").call(
+            b"SELECT * FROM claim_runs($1, $2, $3, $4, $5, $6)",
             (
-                owner,
-                [desk for quota, desk in order if quota > 0],
-                [quota for quota, _ in order if quota > 0],
-                limit,
-                [event_type for event_type, _ in known],
-                [version for _, version in known],
+                arrays.uuid(owner),
+                arrays.texts([desk for quota, desk in order if quota > 0]),
+                arrays.integers([quota for quota, _ in order if quota > 0]),
+                arrays.integer(limit),
+                arrays.texts([event_type for event_type, _ in known]),
+                arrays.texts([version for _, version in known]),
             ),
         )
-        return [_claim(row) for row in rows]
+        return [_claimed(row) for row in rows]
 
     async def tend(self, grace_s: float) -> Tended:
         """Repair missing heads; stop runs whose graph version no live worker has had for `grace_s`, and wake them."""
@@ -141,43 +146,74 @@ class PostgresRuns:
 
     async def record(self, owner: UUID, outcomes: Sequence[Outcome], decisions_topic: str) -> set[UUID]:
         """Write decision, audit record, outbox row and the run's end in one transaction."""
-        arguments = {"owner": owner, "topic": decisions_topic, "dead_topic": self._dead_letters_topic}
-        row = await self._database.row(RECORD, arguments | _columns(outcomes, decisions_topic))
-        return set(row["recorded"]) if row else set()
+        given = {
+            "owner": arrays.uuid(owner),
+            "topic": arrays.text(decisions_topic),
+            "dead_topic": arrays.text(self._dead_letters_topic),
+            **_columns(outcomes, decisions_topic),
+        }
+        rows = await self._database.line("record").call(RECORD_STATEMENT, [given[name] for name in RECORD_NAMES])
+        return set(arrays.read_uuids(rows[0][0] or b"")) if rows else set()
 
 
-def _columns(outcomes: Sequence[Outcome], topic: str) -> dict[str, Any]:
+def _columns(outcomes: Sequence[Outcome], topic: str) -> dict[str, Argument]:
     records = [to_record(o.event, topic, Lane.OUTBOX) if o.event else None for o in outcomes]
+    decisions = [o.decision.canonical if o.decision else None for o in outcomes]
+    effects = [json.dumps(o.effect) for o in outcomes]
+    errors = [storable(o.error)[:MAX_ERROR_CHARS] for o in outcomes]
     return {
-        "runs": [o.claim.run_id for o in outcomes],
-        "fences": [o.claim.fence for o in outcomes],
-        "states": [o.state.value for o in outcomes],
-        "decision_ids": [o.decision_id for o in outcomes],
-        "graphs": [o.graph for o in outcomes],
-        "versions": [o.graph_version for o in outcomes],
-        "decisions": [Jsonb(o.decision.model_dump(mode="json")) if o.decision else None for o in outcomes],
-        "effects": [Jsonb(o.effect) for o in outcomes],
-        "errors": [storable(o.error)[:MAX_ERROR_CHARS] for o in outcomes],
-        "classes": [o.error_class for o in outcomes],
-        "stacks": [o.stack_hash for o in outcomes],
-        "values": [record.value if record else None for record in records],
-        "headers": [header_json(record.headers) if record else None for record in records],
-        "audits": [Jsonb(_audit_body(o)) for o in outcomes],
+        "runs": arrays.uuids([o.claim.run_id for o in outcomes]),
+        "fences": arrays.integers([o.claim.fence for o in outcomes]),
+        "states": arrays.texts([o.state.value for o in outcomes]),
+        "decision_ids": arrays.uuids([o.decision_id for o in outcomes]),
+        "graphs": arrays.texts([o.graph for o in outcomes]),
+        "versions": arrays.texts([o.graph_version for o in outcomes]),
+        "decisions": arrays.documents(decisions),
+        "effects": arrays.documents(effects),
+        "errors": arrays.texts(errors),
+        "classes": arrays.texts([o.error_class for o in outcomes]),
+        "stacks": arrays.texts([o.stack_hash for o in outcomes]),
+        "values": arrays.blobs([record.value if record else None for record in records]),
+        "headers": arrays.documents([header_text(record.headers) if record else None for record in records]),
+        "audits": arrays.documents(
+            [_audit_text(*parts) for parts in zip(outcomes, decisions, effects, errors, strict=True)]
+        ),
     }
 
 
-def _audit_body(outcome: Outcome) -> dict[str, Any]:
-    decision = outcome.decision.model_dump(mode="json") if outcome.decision else None
-    return {
+def _audit_text(outcome: Outcome, decision: str | None, effect: str, error: str) -> str:
+    """The body of the audit record: parts that are JSON already are put in as they are."""
+    known = {
         "decision_id": str(outcome.decision_id),
         "event_id": str(outcome.claim.event_id),
-        "decision": decision,
-        "decision_json": canonical_json(decision),
-        "effect": outcome.effect,
+        "decision_json": decision or "null",
         "graph": outcome.graph,
         "graph_version": outcome.graph_version,
-        "error": storable(outcome.error)[:MAX_ERROR_CHARS],
+        "error": error,
     }
+    return f'{{"decision": {decision or "null"}, "effect": {effect}, {json.dumps(known)[1:]}'
+
+
+def _claimed(row: Sequence[bytes | None]) -> Claim:
+    """A row of claim_runs, in binary form; the first byte of jsonb is its version."""
+    values = [value or b"" for value in row]
+    run_id, fence, desk, subject, event_type, event_id, generation, fails, takeovers = values[:9]
+    graph_version, cancel, payload, headers = values[9:]
+    return Claim(
+        run_id=arrays.read_uuid(run_id),
+        fence=arrays.read_integer(fence),
+        desk=desk.decode(),
+        subject=subject.decode(),
+        event_type=event_type.decode(),
+        event_id=arrays.read_uuid(event_id),
+        generation=arrays.read_integer(generation),
+        payload=payload,
+        fails=arrays.read_integer(fails),
+        takeovers=arrays.read_integer(takeovers),
+        headers=headers_from(json.loads(headers[1:])),
+        graph_version=graph_version.decode(),
+        cancel=cancel.decode(),
+    )
 
 
 def _claim(row: DictRow) -> Claim:

@@ -1,4 +1,4 @@
-"""One connection that does one thing: call `put_checkpoints` with arguments that are encoded already."""
+"""One connection whose statements have arguments that are encoded already."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ CONNECT_S: Final = 5
 CALL: Final = (
     f"SELECT {SCHEMA}.put_checkpoints({', '.join(f'${n}' for n in range(1, len(ARGUMENT_TYPES) + 1))})".encode()
 )
-FORMATS: Final = [pq.Format.BINARY] * len(ARGUMENT_TYPES)
 GOOD: Final = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
 
 
@@ -55,14 +54,25 @@ class Wire:
         Raises:
             psycopg.Error: nothing was committed; but after an OperationalError that is not known.
         """
-        self._answer = self._loop.create_future()
-        self._pg.send_query_params(CALL, arguments, ARGUMENT_TYPES, FORMATS)
-        while self._pg.flush():
-            await self._drained()
-        result = await self._answer
+        result = await self.ask(CALL, arguments, ARGUMENT_TYPES, pq.Format.TEXT)
         if result.status not in GOOD:
             raise error_from_result(result)
         return (result.get_value(0, 0) or b"").decode()
+
+    async def ask(
+        self, sql: bytes, arguments: Sequence[bytes], types: Sequence[int], answer_as: pq.Format
+    ) -> pq.abc.PGresult:
+        """The server's answer to one statement, good or bad; one call at a time.
+
+        Raises:
+            psycopg.OperationalError: the connection broke.
+        """
+        self._answer = self._loop.create_future()
+        formats = [pq.Format.BINARY] * len(arguments)
+        self._pg.send_query_params(sql, arguments, types, formats, answer_as)
+        while self._pg.flush():
+            await self._drained()
+        return await self._answer
 
     async def close(self) -> None:
         """End the connection; what it is doing is not waited for."""

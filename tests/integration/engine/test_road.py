@@ -322,7 +322,7 @@ async def test_a_checkpoint_that_breaks_off_at_any_step_changes_no_decision(
         return answer
 
     monkeypatch.setattr(CheckpointStore, method, breaks_off)
-    for pause_s in ("RETRY_BASE_S", "TAKE_OVER_EVERY_S"):
+    for pause_s in ("RETRY_BASE_S", "LOOK_ROUND_S"):
         monkeypatch.setattr(worker_module, pause_s, 0.05)
     async with road.working(workflow(pause, decide)):
         for breaks_at in range(1, 6):

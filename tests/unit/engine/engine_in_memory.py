@@ -65,7 +65,7 @@ class House:
         runner = Runner(known, self.saver, self.store, {"note": self.board}, instance="tests")
         return Worker(
             source or self.log.reader(EVENTS),
-            Intake(self.store, GROUP, desks, dict(reversed(runner.versions))),
+            Intake(self.store, GROUP, desks, dict(reversed(runner.versions)), runner.parsed),
             self.store,
             runner,
             WorkerOptions(desks=tuple(sorted(set(desks.values()))), decisions_topic=DECISIONS, **options),

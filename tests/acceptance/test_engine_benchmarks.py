@@ -1,0 +1,27 @@
+"""The engine's benchmarks, as short as can be, on real servers; their figures say nothing here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [
+        ("decisions", "tradeloop, everything durable"),
+        ("latency", "tradeloop, everything durable"),
+    ],
+)
+def test_a_benchmark_of_the_engine_runs_to_its_end(name: str, case: str) -> None:
+    argv = [sys.executable, "-m", "tradeloop", "bench", name, "--quick"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=570, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert said["bench"] == name
+    assert case in said["figures"][name]
+    assert said["targets"]
