@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import structlog
 
+from tradeloop.engine.tasks import end_tasks, until_set
 from tradeloop.errors import CaptureGap, PublishFailed, TradeloopError
 from tradeloop.ports import Outbox, OutboxRow, Publisher
 
@@ -72,11 +73,9 @@ class Relay:
             loops.append(asyncio.create_task(self._sweep_history(self._sweep)))
         if self._chore is not None:
             loops.append(asyncio.create_task(self._keep_house(self._chore)))
-        stopped = asyncio.create_task(_set(stop))
+        stopped = asyncio.create_task(until_set(stop))
         done, _ = await asyncio.wait([stopped, *loops], return_when=asyncio.FIRST_COMPLETED)
-        for task in [stopped, *loops]:
-            task.cancel()
-        await asyncio.gather(stopped, *loops, return_exceptions=True)
+        await end_tasks([stopped, *loops])
         await self._quietly_release()
         log.info("relay_stopped", relay=str(self._owner), published=self.published)
         for task in done - {stopped}:
@@ -167,10 +166,6 @@ class Relay:
                 except Exception:
                     # The relay loop: a defect here must not stop the outbox.
                     log.exception("housekeeping_broke")
-
-
-async def _set(event: asyncio.Event) -> None:
-    await event.wait()
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

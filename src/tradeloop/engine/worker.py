@@ -20,6 +20,7 @@ from tradeloop.engine.persistence import Persistence
 from tradeloop.engine.recorder import Recorder
 from tradeloop.engine.runner import Runner
 from tradeloop.engine.slots import Slots
+from tradeloop.engine.tasks import end_tasks, until_set
 from tradeloop.engine.threads import ThreadKeeper
 from tradeloop.errors import (
     CrashLoop,
@@ -51,7 +52,6 @@ LOOK_ROUND_S: Final = 1.0
 TEND_EVERY_S: Final = 10.0
 VERSION_GRACE_S: Final = 30.0
 """How long a run waits for a worker with its graph version: a rolling start has none for a moment."""
-CANCEL_AGAIN_S: Final = 1.0
 UNWIND_S: Final = 5.0
 """How long cancelled runs and the last records may take at the end; longer only delays the takeover."""
 RESUME_BELOW: Final = 0.8
@@ -129,7 +129,7 @@ class Worker:
             ThreadsLeaked: too many nodes never returned; a fresh process is needed.
         """
         self._threads.serve()
-        stopped = asyncio.create_task(_set(stop), name="stop")
+        stopped = asyncio.create_task(until_set(stop), name="stop")
         enlisting = asyncio.create_task(self._enlist(), name="enlist")
         try:
             await asyncio.wait([stopped, enlisting], return_when=asyncio.FIRST_COMPLETED)
@@ -137,7 +137,7 @@ class Worker:
                 enlisting.result()
                 await self._work_until(stopped)
         finally:
-            await _end([stopped, enlisting])
+            await end_tasks([stopped, enlisting])
 
     async def _work_until(self, stopped: asyncio.Task[None]) -> None:
         log.info("worker_started", worker=str(self.owner), desks=self._options.desks)
@@ -156,7 +156,7 @@ class Worker:
             done, _ = await asyncio.wait([stopped, *loops], return_when=asyncio.FIRST_COMPLETED)
             await self._drain(loops)
         finally:
-            await _end([*loops, *self._running.values()])
+            await end_tasks([*loops, *self._running.values()])
         for task in done - {stopped}:
             task.result()  # a loop that ended by itself is a defect, or the wish for a fresh process: show it
 
@@ -166,7 +166,7 @@ class Worker:
         await self._insist(lambda: self._runs.enlist(self.owner, options.build, options.lease_s, versions))
 
     async def _drain(self, loops: list[asyncio.Task[None]]) -> None:
-        await _end([task for task in loops if task.get_name() in {"take_in", "claim"}])
+        await end_tasks([task for task in loops if task.get_name() in {"take_in", "claim"}])
         if self._running:
             await asyncio.wait(set(self._running.values()), timeout=self._options.drain_s)
         if self._running:
@@ -179,7 +179,7 @@ class Worker:
                 await self._recorder.drained()
         except TimeoutError:
             log.warning("drain_ended_early", unrecorded=self._recorder.waiting)
-        await _end(loops)
+        await end_tasks(loops)
         try:
             await self._runs.retire(self.owner)
         except DatabaseUnreachable:
@@ -386,16 +386,3 @@ class Worker:
 
     async def _insist(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         return await self._persistence.insist(call)
-
-
-async def _set(event: asyncio.Event) -> None:
-    await event.wait()
-
-
-async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel until all have ended: on Python 3.11 `asyncio.wait_for`, which the pool uses, can swallow one cancel."""
-    while pending := [task for task in tasks if not task.done()]:
-        for task in pending:
-            task.cancel()
-        await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
-    await asyncio.gather(*tasks, return_exceptions=True)

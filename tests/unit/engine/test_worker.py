@@ -14,6 +14,7 @@ from engine_in_memory import DECISIONS, EVENTS, House, accept, accept_and_note, 
 from tradeloop import Decision, Workflow
 from tradeloop.domain.records import Received
 from tradeloop.domain.runs import RunState, decision_id_of
+from tradeloop.engine import tasks as tasks_module
 from tradeloop.engine import threads as threads_module
 from tradeloop.engine import worker as worker_module
 from tradeloop.engine.runner import Runner
@@ -464,7 +465,7 @@ async def test_a_worker_with_too_many_stuck_threads_asks_for_a_fresh_process(
 
 
 async def test_a_stop_ends_a_loop_that_swallowed_a_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_module, "CANCEL_AGAIN_S", 0.01)
+    monkeypatch.setattr(tasks_module, "CANCEL_AGAIN_S", 0.01)
     swallowed: list[bool] = []
 
     async def deaf() -> None:
