@@ -477,6 +477,6 @@ async def test_a_stop_ends_a_loop_that_swallowed_a_cancellation(monkeypatch: pyt
 
     task = asyncio.create_task(deaf())
     await asyncio.sleep(0)
-    await worker_module._end([task])
+    await tasks_module.end_tasks([task])
     assert swallowed == [True]
     assert task.cancelled()
