@@ -76,9 +76,9 @@ def tail_events(
     begin = datetime.now(UTC) - period(since) if since else None
     shown = 0
     idle_s = CAUGHT_UP_S if follow is False and not idle else idle or None
+    OUTPUT.after_ctrl_c = "nothing was changed"
     if not as_json and idle_s is None:
         note(f"waiting for events on {topic or settings.events_topic}; Ctrl-C ends it")
-    OUTPUT.after_ctrl_c = "nothing was changed"
     for received in tail(settings.kafka_bootstrap, topic or settings.events_topic, since=begin, idle_s=idle_s):
         line = _line(received)
         if not fnmatchcase(line["event_type"], type_) or not fnmatchcase(line["subject"], subject):
