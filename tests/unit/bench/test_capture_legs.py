@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tradeloop.bench import capture, checkpoints
+from tradeloop.bench import capture, checkpoints, single
 from tradeloop.bench.capture import FULL, QUICK, Size
 from tradeloop.bench.report import Leg
 from tradeloop.cli import build_app
@@ -100,8 +100,17 @@ def test_all_means_every_leg_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     others: list[bool] = []
     monkeypatch.setattr(checkpoints, "run", lambda _, *, quick, json_alone: others.append(quick and json_alone))
 
+    singles: list[str] = []
+
+    def single_run(name: str, *_: object, **__: object) -> Leg:
+        singles.append(name)
+        return Leg(name, name)
+
+    monkeypatch.setattr(single, "run", single_run)
+
     code, _, _ = bench("all", "--quick", "--json")
 
+    assert singles == ["decisions", "latency", "growth", "workers"]
     assert [name for name, _ in asked] == ["hook", "missing", "runs"]
     assert others == [True]
     assert code == 1

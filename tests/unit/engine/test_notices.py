@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from tradeloop.store import notices
@@ -13,6 +14,9 @@ from tradeloop.store.notices import OutboxNotices
 
 async def test_a_database_that_is_away_is_told_once_however_often_it_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notices, "RECONNECT_S", 0.01)
+    monkeypatch.setattr(
+        notices, "log", structlog.get_logger()
+    )  # another test may have configured the one that is there
     attempts, enough = 0, asyncio.Event()
 
     def break_off(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
