@@ -75,10 +75,21 @@ def _run(words: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as problem:  # noqa: BLE001 - the last net: a defect is told as one, with a report
-        return tell_defect(problem, words)
+        if not _began_with_ctrl_c(problem):
+            return tell_defect(problem, words)
+        code = INTERRUPTED
     if code == INTERRUPTED:
         _tell_interrupted()
     return code if isinstance(code, int) else 0
+
+
+def _began_with_ctrl_c(problem: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error: one that comes while a client's C code runs ends as an error of that."""
+    while problem is not None:
+        if isinstance(problem, KeyboardInterrupt):
+            return True
+        problem = problem.__cause__ or problem.__context__
+    return False
 
 
 def _tell_interrupted() -> None:

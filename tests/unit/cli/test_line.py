@@ -192,3 +192,16 @@ def test_the_version_is_printed(call: Call) -> None:
 def test_completion_is_offered(call: Call) -> None:
     code, out, _ = call("--help")
     assert (code, "--install-completion" in out) == (0, True)
+
+
+def test_an_error_behind_which_ctrl_c_stands_is_no_defect() -> None:
+    def broken() -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as problem:
+            raise SystemError("returned a result with an exception set") from problem
+
+    with pytest.raises(SystemError) as found:
+        broken()
+    assert cli._began_with_ctrl_c(found.value)
+    assert not cli._began_with_ctrl_c(ValueError("a defect"))
