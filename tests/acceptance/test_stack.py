@@ -117,7 +117,7 @@ def test_ctrl_c_stops_everything(environment: dict[str, str], home: Path, tmp_pa
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_until(lambda: addresses(home), within_s=180)
+    wait_until(lambda: addresses(home), within_s=60)
 
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)

@@ -230,7 +230,8 @@ BEGIN
           AND (r.state <> 'cancelled' OR NOT EXISTS (
               SELECT 1 FROM effects e WHERE e.run_id = w.run_id
               AND e.state IN ('executing', 'executed', 'outcome_unknown')))
-        ORDER BY w.run_id FOR UPDATE OF w),
+        -- In the order in which accept_batch locks predecessors: in any other, the two can meet head on.
+        ORDER BY w.desk, w.subject FOR UPDATE OF w),
     g AS MATERIALIZED (
         SELECT w.*, i.payload, i.received_at FROM lk JOIN work w ON w.run_id = lk.run_id
         JOIN inbox i ON i.run_id = lk.run_id),
