@@ -1,0 +1,57 @@
+"""The seams: what the engine and the sweep need from stores, brokers and Airflow.
+
+Every port has a real implementation and one in memory (`tradeloop.testing`); both pass the suite in
+`tests/conformance`.
+"""
+
+from __future__ import annotations
+
+from tradeloop.ports.airflow import (
+    AirflowApi,
+    AssetEventPage,
+    AssetEventRow,
+    DagRunView,
+    EventLogRow,
+    RunHistory,
+    TaskAttempt,
+)
+from tradeloop.ports.engine import (
+    Accepted,
+    Arrival,
+    CaptureHistory,
+    Captures,
+    EffectLedger,
+    FencedThreads,
+    Inbox,
+    Letters,
+    Outbox,
+    OutboxRow,
+    Publisher,
+    Runs,
+    Tended,
+    TopicPartition,
+)
+
+__all__ = [
+    "Accepted",
+    "AirflowApi",
+    "Arrival",
+    "AssetEventPage",
+    "AssetEventRow",
+    "CaptureHistory",
+    "Captures",
+    "DagRunView",
+    "EffectLedger",
+    "EventLogRow",
+    "FencedThreads",
+    "Inbox",
+    "Letters",
+    "Outbox",
+    "OutboxRow",
+    "Publisher",
+    "RunHistory",
+    "Runs",
+    "TaskAttempt",
+    "Tended",
+    "TopicPartition",
+]
