@@ -32,14 +32,17 @@ Part = tuple[datetime, list[AssetEventRow]]
 class AssetHistory:
     """Every row of a window, once, in the order of time.
 
-    A row that Airflow cannot serve (its `extra` is a list, say) makes its whole page answer 500: the window is cut in
-    halves until the row stands alone, which costs about 70 requests, once; afterwards its instant is stepped around.
+    A row that Airflow cannot serve makes its whole page answer 500: the window is cut in halves until the row stands
+    alone, which costs about 70 requests, once; afterwards its instant is stepped around. Such a row is broken for good
+    (its `extra` is a list, say), or held back until the runs that it caused have started.
     """
 
     def __init__(self, airflow: AirflowApi) -> None:
         self._airflow = airflow
         self.unreadable: dict[datetime, int] = {}
         """Instants with rows that cannot be read, and how many."""
+        self.held_back: set[datetime] = set()
+        """Those of them that may become readable: a run that an asset event caused is queued."""
 
     async def parts(self, since: datetime, until: datetime, *, looks_again: bool = True) -> AsyncIterator[Part]:
         """Rows with since <= timestamp < until, part by part.
@@ -122,6 +125,7 @@ class AssetHistory:
         """The readable rows of one instant; the others are counted and stepped over."""
         found: dict[int, AssetEventRow] = {}
         broken, offset = 0, 0
+        self.held_back.discard(instant)
         while (rows := await self._one(instant, offset)) != []:
             found.update({row.id: row for row in rows or []})
             broken += rows is None
@@ -136,11 +140,14 @@ class AssetHistory:
 
     async def _one(self, instant: datetime, offset: int) -> list[AssetEventRow] | None:
         """The row at this place of an instant; empty behind the last one, None when it cannot be read."""
-        for _ in range(2):  # the first 500 may have been a moment's weakness: a row is not given up for that
+        for is_second in (False, True):  # the first 500 may have been a moment's weakness, or a run that now starts
             try:
                 return list((await self._airflow.asset_events(instant, instant + INSTANT, limit=1, offset=offset)).rows)
             except AirflowRefused as problem:
                 await self._blame_a_row(problem)
+            if not is_second and await self._airflow.holds_back_rows():
+                self.held_back.add(instant)
+                break
         return None
 
     async def _blame_a_row(self, problem: AirflowRefused) -> None:

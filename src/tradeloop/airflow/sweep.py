@@ -193,7 +193,11 @@ class Sweep:
 
     async def _bury(self, new: Sequence[Candidate]) -> int:
         letters = [c.letter for c in new if c.letter]
-        unread = [place for place in self._history.unreadable.items() if place not in self._letters]
+        unread = [
+            (instant, count)
+            for instant, count in self._history.unreadable.items()
+            if instant not in self._history.held_back and (instant, count) not in self._letters
+        ]
         for instant, count in unread:
             letters += unreadable(instant, count, self._settings.instance)
         if letters:

@@ -136,6 +136,10 @@ class AirflowApi(Protocol):
         """Time of the oldest row that Airflow keeps."""
         ...
 
+    async def holds_back_rows(self) -> bool:
+        """Whether a run that an asset event caused is still queued: until it starts, the event's row answers 500."""
+        ...
+
     async def missing_permissions(self) -> list[str]:
         """What the account may not do of what tradeloop reads; empty when all is well."""
         ...

@@ -56,6 +56,8 @@ class MemoryAirflow:
     """How many calls were made."""
     before_request: Callable[[], None] = lambda: None
     """Called before each call is answered: for what happens between two of them."""
+    queued: dict[int, str] = field(default_factory=dict)
+    """Rows whose runs wait for their start, with the name of the DAG: until then Airflow cannot serve them."""
     _rows: list[tuple[AssetEventRow, bool]] = field(default_factory=list)
     _last_id: int = 0
 
@@ -107,7 +109,7 @@ class MemoryAirflow:
         first, end = (bisect_left(self._rows, (edge, 0), key=_place) for edge in (since, until))
         window = self._rows[first:end]
         page = window[offset : offset + min(limit, self.page_limit)]
-        if not all(is_readable for _, is_readable in page):
+        if not all(is_readable and row.id not in self.queued for row, is_readable in page):
             raise AirflowRefused("Airflow answered 500: Internal Server Error", status=500)
         return AssetEventPage([row for row, _ in page], len(window))
 
@@ -118,6 +120,11 @@ class MemoryAirflow:
         if oldest and not oldest[0][1]:
             raise AirflowRefused("Airflow answered 500: Internal Server Error", status=500)
         return oldest[0][0].timestamp if oldest else None
+
+    async def holds_back_rows(self) -> bool:
+        """Whether a run that an asset event caused is still queued."""
+        self._answer()
+        return bool(self.queued)
 
     async def asset_id(self, name: str) -> int | None:
         """The id of the active asset of exactly this name."""
@@ -137,6 +144,8 @@ class MemoryAirflow:
         rows = [row for row, _ in self._rows if row.asset_name == self.assets[asset_id] and row.timestamp >= since]
         rows += [row for row in self.foreign if row.asset_name == self.assets[asset_id] and row.timestamp >= since]
         page = sorted(rows, key=lambda row: row.id, reverse=True)[offset : offset + min(limit, self.page_limit)]
+        if any(row.id in self.queued for row in page):
+            raise AirflowUnreachable("Airflow answered 500 to GET /assets/events")
         return [(row.id, row.extra) for row in page]
 
     async def missing_permissions(self) -> list[str]:

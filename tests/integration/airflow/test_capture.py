@@ -16,12 +16,16 @@ from capture import arrived, eventually, returned, rows_of, run_dag, start_dag, 
 from tradeloop import WorkflowEvent
 from tradeloop.airflow.capture_audit import audit_capture
 from tradeloop.airflow.client import AirflowClient
+from tradeloop.airflow.history import AssetHistory
+from tradeloop.ports import AssetEventRow
 from tradeloop.store.captures import PostgresCaptureHistory
 from tradeloop.store.database import Database
 
 if TYPE_CHECKING:
     from tradeloop.stack import Stack
 
+SWEPT_S = 3
+"""The stack's sweep has looked by then, more than once."""
 OURS_IN_A_TASK = [
     "tradeloop",
     "tradeloop.airflow",
@@ -189,6 +193,45 @@ async def test_a_row_that_airflow_cannot_serve_stops_nothing(
     assert (report.missing, report.doubled, report.phantom) == ([], [], [])
     history = await airflow.get("/dags/edge_retry/dagRuns/" + run_id)
     assert history["state"] == "success"
+
+
+async def test_an_event_whose_own_run_is_queued_is_read_when_that_has_started(
+    airflow: AirflowClient, inbox: Database, instance: str
+) -> None:
+    name, dag = "tradeloop.edge.queueing", "/dags/edge_queueing"
+
+    async def asset() -> int | None:
+        return await airflow.asset_id(name)
+
+    async def ended_run() -> str | None:
+        runs = (await airflow.get(f"{dag}/dagRuns", state="success"))["dag_runs"]
+        return runs[0]["dag_run_id"] if runs else None
+
+    async def is_read() -> bool:
+        return not await airflow.holds_back_rows()
+
+    async def told_of_it() -> list[AssetEventRow]:
+        rows = [row async for _, part in history.parts(since, datetime.now(UTC)) for row in part]
+        return [row for row in rows if row.asset_name == name]
+
+    history, since = AssetHistory(airflow), datetime.now(UTC)
+    asset_id = await eventually(asset, name)
+    await airflow.create_asset_event(asset_id, {"number": 1})
+    run_id = await eventually(ended_run, "the run that the event causes")
+    await airflow._call("PATCH", dag, body={"is_paused": True})
+    await airflow._call("POST", f"{dag}/dagRuns/{run_id}/clear", body={"dry_run": False})
+    assert await airflow.holds_back_rows()
+    assert await told_of_it() == []
+    assert (len(history.unreadable), history.held_back) == (1, history.unreadable.keys())
+    await asyncio.sleep(SWEPT_S)
+
+    await airflow._call("PATCH", dag, body={"is_paused": False})
+    await eventually(is_read, "the start of the run")
+    rows = await told_of_it()
+    assert [row.extra["number"] for row in rows] == [1]
+    await arrived(inbox, told(rows, instance))
+    letters = await inbox.rows("SELECT cause FROM dead_letters WHERE source = 'airflow' AND created_at >= %s", (since,))
+    assert letters == []
 
 
 async def test_the_audit_finds_every_event_of_the_session(

@@ -131,5 +131,10 @@ async def claimed(store: MemoryStore, owner: UUID, cause: WorkflowEvent) -> Clai
 
 
 async def delete_run(airflow: AirflowClient, run_id: str) -> None:
+    async def is_over() -> bool:
+        run = await airflow.dag_run(DAG, run_id)
+        return run is not None and run.state == "success"
+
+    await eventually(is_over, "the end of the run")  # Airflow 3.3 may answer 500 while it schedules what is deleted
     headers = {"Authorization": f"Bearer {await airflow._bearer()}"}
     (await airflow._http.delete(f"/api/v2/dags/{DAG}/dagRuns/{run_id}", headers=headers)).raise_for_status()

@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from tradeloop import Action, Decision, WorkflowEvent
+from tradeloop.domain.actions import TargetClass
 from tradeloop.domain.records import Received
 from tradeloop.domain.runs import Claim, Outcome, RunState, decision_id_of, new_run_id
 from tradeloop.ports import Arrival
@@ -225,8 +226,8 @@ def test_a_run_shows_what_keeps_its_effect_from_happening(
             await runs.enlist(owner, "test", 60)
             (claim,) = await PostgresInbox(database).accept("g", owner, [arrived], [], 10)
             effect = await ledger.prepare(owner, claim, "act", uuid4(), REFETCH)
-            assert await ledger.start(owner, claim, effect.key)
-            await ledger.block(effect.key, "DAG refetch_prices: is paused")
+            await ledger.begin(owner, claim, effect.key, TargetClass.KEYED, 60)
+            await ledger.block(owner, claim, effect.key, "DAG refetch_prices: is paused")
             if has_failed:
                 await runs.record(owner, [_outcome(claim, RunState.FAILED)], "workflow-decisions")
 
@@ -277,7 +278,7 @@ def test_a_database_that_does_not_answer_is_said_so(call: Call, monkeypatch: pyt
 
 
 def test_migrating_again_changes_nothing_and_says_so(call: Call) -> None:
-    assert call("db", "migrate", "--json")[:2] == (0, '{"applied": []}\n')
+    assert call("db", "migrate", "--json")[:2] == (0, '{"applied": [], "pending": []}\n')
 
 
 def test_topics_are_created_once(call: Call, monkeypatch: pytest.MonkeyPatch, kafka_bootstrap: str) -> None:

@@ -175,6 +175,32 @@ async def test_a_row_that_airflow_cannot_serve_is_buried_once_and_stops_nothing(
     assert searched_again < 15
 
 
+async def test_a_row_that_waits_for_its_runs_to_start_is_no_dead_letter(bench: Bench) -> None:
+    waiting = bench.airflow.add_event(ASSET, extra_of(1), after(1))
+    bench.airflow.add_event(ASSET, extra_of(2), after(2))
+    bench.airflow.queued[waiting.id] = "consumer"
+    await bench.tick(after(10))
+    await bench.tick(after(30))
+    assert (len(bench.published), bench.store.dead) == (1, [])
+
+    del bench.airflow.queued[waiting.id]
+    await bench.tick(after(50))
+
+    assert (len(bench.published), bench.store.dead) == (2, [])
+
+
+async def test_a_run_that_waits_hides_a_broken_row_only_until_it_starts(bench: Bench) -> None:
+    bench.airflow.add_event(ASSET, [1, 2], after(1))
+    bench.airflow.queued[99] = "another"
+    await bench.tick(after(10))
+    assert bench.store.dead == []
+
+    bench.airflow.queued.clear()
+    await bench.tick(after(30))
+
+    assert [letter.error_class for letter in bench.store.dead] == ["AirflowRefused"]
+
+
 async def test_the_very_first_row_may_be_one_that_cannot_be_read(bench: Bench) -> None:
     bench.airflow.add_event(ASSET, [1, 2], NOON - timedelta(days=3))
     bench.airflow.add_event(ASSET, extra_of(1), after(0))

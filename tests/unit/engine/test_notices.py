@@ -14,9 +14,8 @@ from tradeloop.store.notices import OutboxNotices
 
 async def test_a_database_that_is_away_is_told_once_however_often_it_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notices, "RECONNECT_S", 0.01)
-    monkeypatch.setattr(
-        notices, "log", structlog.get_logger()
-    )  # another test may have configured the one that is there
+    structlog.reset_defaults()  # a command that an earlier test called may have chosen a level
+    monkeypatch.setattr(notices, "log", structlog.get_logger())
     attempts, enough = 0, asyncio.Event()
 
     def break_off(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

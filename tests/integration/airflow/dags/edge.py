@@ -102,6 +102,15 @@ def poison() -> None:
     writes_a_list()
 
 
+@dag(dag_id="edge_queueing", schedule=[event("edge.queueing")])
+def queueing() -> None:
+    @task
+    def nothing() -> None:
+        """Cleared while the DAG is paused, its run stays queued, and Airflow cannot serve the event that caused it."""
+
+    nothing()
+
+
 @dag(dag_id="edge_look", schedule=None)
 def look() -> None:
     @task(outlets=[event("edge.looked")])
@@ -151,5 +160,6 @@ events()
 retry()
 refused()
 poison()
+queueing()
 look()
 worker_killed()
