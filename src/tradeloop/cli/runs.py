@@ -11,7 +11,7 @@ import typer
 
 from tradeloop.cli import orders, waiting
 from tradeloop.cli.endings import DONE, MEANINGS, NOT_FOUND, STILL_WAITING, UNREACHABLE, epilog
-from tradeloop.cli.output import JsonFlag, moment, note, print_json, print_rows, printable, state_words
+from tradeloop.cli.output import JsonFlag, moment, note, print_json, print_rows, printable, state_words, utc
 
 if TYPE_CHECKING:
     from tradeloop.domain.runs import RunView
@@ -61,10 +61,11 @@ def list_runs(
     desk: Annotated[str, typer.Option(help="Only runs of this desk.")] = "",
     since: Annotated[str, typer.Option(help="Only runs received within this time: 30m, 4h, 1d.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+    with_unhandled: Annotated[bool, typer.Option("--all", help="Events that no desk answers, too.")] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """List runs, the newest first."""
-    views = waiting.run(_recent(state, desk, since, limit))
+    """List runs, the newest first; events that no desk answers (unhandled) only with --all or --state."""
+    views = waiting.run(_recent(state, desk, since, limit, with_unhandled=with_unhandled or bool(state)))
     if as_json:
         print_json([_json(view) for view in views])
         return
@@ -92,7 +93,7 @@ def show(
     """Show one run: event, steps, decision with its reasons, effect."""
     view, steps = waiting.run(_one(run))
     if as_json:
-        print_json(_json(view) | {"steps": [{"nodes": s.nodes, "at": s.at.isoformat()} for s in steps]})
+        print_json(_json(view) | {"steps": [{"nodes": s.nodes, "at": utc(s.at)} for s in steps]})
         return
     lines = [
         f"run {view.run_id}   {state_words(view.state.value)}",
@@ -148,9 +149,9 @@ def _json(view: RunView) -> dict[str, Any]:
         "topic": view.topic,
         "partition": view.partition,
         "offset": view.offset,
-        "appended_at": view.appended_at.astimezone(UTC).isoformat(),
-        "received_at": view.received_at.astimezone(UTC).isoformat(),
-        "finished_at": view.finished_at.astimezone(UTC).isoformat() if view.finished_at else None,
+        "appended_at": utc(view.appended_at),
+        "received_at": utc(view.received_at),
+        "finished_at": utc(view.finished_at),
         "decision_id": str(view.decision_id),
         "decision": view.decision.model_dump(mode="json") if view.decision else None,
         "effect": view.effect,
@@ -169,14 +170,16 @@ def period(text: str) -> timedelta:
     return timedelta(**{UNITS[found[2]]: int(found[1])})
 
 
-async def _recent(state: str, desk: str, since: str, limit: int) -> list[RunView]:
+async def _recent(state: str, desk: str, since: str, limit: int, *, with_unhandled: bool) -> list[RunView]:
     from tradeloop.cli.context import open_database, stack_settings
     from tradeloop.store.history import RunHistory
 
     settings = stack_settings()
     after = datetime.now(UTC) - period(since) if since else None
     async with open_database(settings) as database:
-        return await RunHistory(database, settings.instance).recent(limit=limit, state=state, desk=desk, since=after)
+        return await RunHistory(database, settings.instance).recent(
+            limit=limit, state=state, desk=desk, since=after, with_unhandled=with_unhandled
+        )
 
 
 async def _one(prefix: str) -> tuple[RunView, list[Step]]:
@@ -212,7 +215,7 @@ async def _watch(prefix: str, timeout_s: float, *, as_json: bool) -> bool:
             for words in [*steps, _state_words(view)]:
                 if words not in told:
                     told.append(words)
-                    line = {"run_id": str(view.run_id), "at": datetime.now(UTC).isoformat(), "what": words}
+                    line = {"run_id": str(view.run_id), "at": utc(datetime.now(UTC)), "what": words}
                     typer.echo(json.dumps(line) if as_json else f"{moment(datetime.now(UTC))}  {words}")
             if view.state.is_final:
                 return True

@@ -16,7 +16,10 @@ from tradeloop.ports import Outbox, OutboxRow, Publisher
 log = structlog.get_logger()
 
 OUTBOX_BATCH: Final = 500
-LANE_LEASE_S: Final = 10.0
+LANE_LEASE_S: Final = 5.0
+"""What a killed relay holds up; longer than any pause of a healthy one, which renews five times in it."""
+STAND_BY_S: Final = 0.5
+"""How often a relay without a lane asks for one: the lease of a dead one ends at any moment."""
 IDLE_POLL_S: Final = 0.25
 """Fallback when no wake-up comes (pgbouncer in transaction mode has no LISTEN)."""
 RETRY_S: Final = 1.0
@@ -108,7 +111,7 @@ class Relay:
                 if not told:
                     log.warning("lanes_not_held", error=problem.message, retried=True)
                 told = True
-            await asyncio.sleep(LANE_LEASE_S / 5)
+            await asyncio.sleep(LANE_LEASE_S / 5 if self._lanes else min(STAND_BY_S, LANE_LEASE_S / 5))
 
     async def _relay_outbox(self) -> None:
         while True:

@@ -13,7 +13,7 @@ from tradeloop.domain.letters import Letter, LetterFilter, Replay
 from tradeloop.domain.records import Received
 from tradeloop.domain.runs import new_run_id
 from tradeloop.engine.rehearsal import rehearse
-from tradeloop.errors import EventInvalid, EventRedacted, TradeloopError, WorkflowMissing
+from tradeloop.errors import EventIdReused, EventInvalid, EventRedacted, TradeloopError, WorkflowMissing
 from tradeloop.ports import Arrival, Letters
 from tradeloop.workflow import Workflow
 
@@ -99,6 +99,8 @@ class Replays:
     def _arrival(self, letter: Letter) -> Arrival:
         if letter.error_class == EventRedacted.__name__:
             raise EventRedacted("what is stored was masked on its way: the event must be emitted again")
+        if letter.error_class == EventIdReused.__name__:
+            raise EventIdReused("its id is another event's: it must be sent again with an id of its own")
         event = WorkflowEvent.from_json(letter.raw)
         workflow = self._workflows.get(event.event_type)
         if workflow is None:

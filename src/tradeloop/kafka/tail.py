@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final  # Any: confluent_kafka is untyped
 from uuid import UUID
 
-from confluent_kafka import OFFSET_END, Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from tradeloop.domain.records import Received
 from tradeloop.errors import KafkaUnreachable, NotFound
@@ -54,13 +54,22 @@ def _starts(consumer: Any, bootstrap: str, topic: str, since: datetime | None) -
         found = consumer.list_topics(topic, timeout=ASK_S).topics[topic]
         if found.error:
             raise NotFound(f"Kafka has no topic {topic!r}.", hint="tradeloop topics create")
+        # Looked up before anything else: what is appended from now on is new, also where `since` finds nothing yet.
+        ends = {number: _end(consumer, topic, number) for number in found.partitions}
         if since is None:
-            return [TopicPartition(topic, partition, OFFSET_END) for partition in found.partitions]
+            return [TopicPartition(topic, partition, end) for partition, end in ends.items()]
         at_ms = int(since.timestamp() * 1000)
-        wanted = [TopicPartition(topic, partition, at_ms) for partition in found.partitions]
-        return list(consumer.offsets_for_times(wanted, timeout=ASK_S))
+        asked = [TopicPartition(topic, partition, at_ms) for partition in ends]
+        return [
+            place if place.offset >= 0 else TopicPartition(topic, place.partition, ends[place.partition])
+            for place in consumer.offsets_for_times(asked, timeout=ASK_S)
+        ]
     except KafkaException as problem:
         raise KafkaUnreachable(f"Kafka at {bootstrap} did not answer.", hint="tradeloop doctor") from problem
+
+
+def _end(consumer: Any, topic: str, partition: int) -> int:
+    return int(consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=ASK_S)[1])
 
 
 def _received(message: Any) -> Received:

@@ -48,14 +48,27 @@ class RunHistory:
         self._instance = instance
 
     async def recent(
-        self, *, limit: int = 50, state: str = "", desk: str = "", since: datetime | None = None
+        self,
+        *,
+        limit: int = 50,
+        state: str = "",
+        desk: str = "",
+        since: datetime | None = None,
+        with_unhandled: bool = True,
     ) -> list[RunView]:
         """The newest runs first; `state` is a word of RunState."""
         rows = await self._database.rows(
             RUNS + " WHERE (%(desk)s = '' OR i.desk = %(desk)s) AND (%(state)s::text[] IS NULL "
             "OR coalesce(r.state, w.state::text) = ANY(%(state)s)) AND (%(since)s::timestamptz IS NULL "
-            "OR i.received_at >= %(since)s) ORDER BY i.run_id DESC LIMIT %(limit)s",
-            {"desk": desk, "state": _state_codes(state), "since": since, "limit": limit},
+            "OR i.received_at >= %(since)s) AND (%(unhandled)s OR r.state IS DISTINCT FROM 'unhandled') "
+            "ORDER BY i.run_id DESC LIMIT %(limit)s",
+            {
+                "desk": desk,
+                "state": _state_codes(state),
+                "since": since,
+                "unhandled": with_unhandled,
+                "limit": limit,
+            },
         )
         return [self._view(row) for row in rows]
 

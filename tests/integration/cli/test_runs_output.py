@@ -96,7 +96,7 @@ def _outcome(claim: Claim, state: RunState) -> Outcome:
 
 
 def test_the_list_names_every_run_with_its_state_and_decision(call: Call, seeded: dict[str, Arrival]) -> None:
-    code, out, _ = call("runs", "list")
+    code, out, _ = call("runs", "list", "--all")
     assert code == 0
     lines = out.splitlines()
     assert lines[0].split()[:2] == ["ID", "STATE"]
@@ -114,13 +114,13 @@ def test_the_list_names_every_run_with_its_state_and_decision(call: Call, seeded
 
 
 def test_no_command_of_a_terminal_reaches_the_terminal(call: Call, seeded: dict[str, Arrival]) -> None:
-    for words in (("runs", "list"), *(("runs", "show", str(run.run_id)) for run in seeded.values())):
+    for words in (("runs", "list", "--all"), *(("runs", "show", str(run.run_id)) for run in seeded.values())):
         code, out, _ = call(*words)
         assert (code, {c for c in out if not c.isprintable()}) == (0, {"\n"})
 
 
 def test_the_list_as_json_is_one_document(call: Call, seeded: dict[str, Arrival]) -> None:
-    _, out, _ = call("runs", "list", "--json")
+    _, out, _ = call("runs", "list", "--all", "--json")
     found = {row["state"]: row for row in json.loads(out)}
     assert set(found) == set(seeded)
     done = found["done"]
@@ -140,7 +140,9 @@ def test_the_list_as_json_is_one_document(call: Call, seeded: dict[str, Arrival]
         (("--state", "failed"), {"failed"}),
         (("--state", "queued"), {"queued"}),
         (("--desk", "marketdata"), {"done", "failed", "running", "queued"}),
-        (("--since", "1h"), {"done", "failed", "running", "queued", "unhandled"}),
+        (("--since", "1h"), {"done", "failed", "running", "queued"}),
+        (("--since", "1h", "--all"), {"done", "failed", "running", "queued", "unhandled"}),
+        (("--state", "unhandled"), {"unhandled"}),
         (("--limit", "1"), None),
     ],
 )

@@ -106,6 +106,12 @@ async def test_what_was_masked_on_its_way_is_never_put_back() -> None:
     assert (verdict.passes, verdict.error_class) == (False, "EventRedacted")
 
 
+async def test_an_event_whose_id_is_taken_is_never_put_back_under_it() -> None:
+    [verdict] = await put_back(letters_of(*raw_of(event(rows=1)), error_class="EventIdReused"))
+    assert (verdict.passes, verdict.error_class) == (False, "EventIdReused")
+    assert "with an id of its own" in verdict.problem
+
+
 async def test_more_letters_than_a_page_are_all_put_back_once() -> None:
     letters = letters_of(*raw_of(*(event(rows=n) for n in range(2 * PAGE + 1))))
     assert len(await put_back(letters)) == 2 * PAGE + 1

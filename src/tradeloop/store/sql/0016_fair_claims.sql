@@ -218,6 +218,10 @@ DECLARE
     desks text[];
     subjects text[];
 BEGIN
+    -- The locks of append_audit, before the snapshot that finds the next number: an earlier owner may be telling, late,
+    -- what became of an effect of the run.
+    PERFORM pg_advisory_xact_lock(hashtextextended(u.rid::text, 0))
+    FROM (SELECT DISTINCT rid FROM unnest(p_runs) x(rid) ORDER BY rid) u;
     WITH r AS MATERIALIZED (
         SELECT * FROM unnest(p_runs, p_fences, p_states, p_decision_ids, p_graphs, p_versions, p_decisions, p_effects,
                              p_errors, p_classes, p_stacks, p_values, p_headers, p_audits)
