@@ -167,9 +167,15 @@ def test_processes_of_another_home_are_left_alone(tradeloop: Tradeloop, tmp_path
     tradeloop("down", TRADELOOP_HOME=other)
 
 
-def test_part_that_dies_is_started_again_and_counted(tradeloop: Tradeloop) -> None:
+def test_part_that_dies_is_started_again_counted_and_told_to_who_watches(
+    tradeloop: Tradeloop, environment: dict[str, str], tmp_path: Path
+) -> None:
     tradeloop("up", "--detach", "--only", "postgres")
     first = status(tradeloop)["by_name"]["postgres"]
+    words = [sys.executable, "-m", "tradeloop", "status", "--watch", "--json"]
+    watching = subprocess.Popen(words, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert watching.stdout is not None
+    assert json.loads(watching.stdout.readline())["state"] == "up"
     os.kill(first["pid"], signal.SIGKILL)
 
     def has_returned() -> bool:
@@ -182,6 +188,13 @@ def test_part_that_dies_is_started_again_and_counted(tradeloop: Tradeloop) -> No
     tradeloop("down")
     assert second["pid"] != first["pid"]
     assert second["port"] == first["port"]
+    told = []
+    while not told or (told[-1]["name"], told[-1]["state"]) != ("stack", "down"):
+        told.append(json.loads(watching.stdout.readline()))
+    watching.send_signal(signal.SIGINT)
+    watching.stdout.close()
+    assert watching.wait(20) == 130
+    assert ("postgres", "ready", second["pid"]) in [(line["name"], line["state"], line["pid"]) for line in told]
 
 
 def test_part_that_cannot_start_names_its_log_and_leaves_nothing(tradeloop: Tradeloop, home: Path) -> None:

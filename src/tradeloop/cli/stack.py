@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any  # Any: JSON for stdout
 
 import typer
 
 from tradeloop.cli.endings import CONFLICT, FAILED, INTERRUPTED, NOT_FOUND, epilog
-from tradeloop.cli.output import OUTPUT, JsonFlag, agreed, note, print_json, say, state_words
+from tradeloop.cli.output import OUTPUT, JsonFlag, agreed, moment, note, print_json, say, state_words, utc
 
 if TYPE_CHECKING:
     from tradeloop.settings import Settings
@@ -26,7 +28,12 @@ DOWN = epilog(
     "tradeloop down --wipe --yes",
     codes={CONFLICT: "a program that is no supervisor runs this stack for itself"},
 )
-STATUS = epilog("tradeloop status", "tradeloop status --json", codes={0: "up", NOT_FOUND: "no stack is up here"})
+STATUS = epilog(
+    "tradeloop status",
+    "tradeloop status --watch --json",
+    codes={0: "up", NOT_FOUND: "no stack is up here"},
+)
+WATCH_EVERY_S = 0.5
 
 
 def register(app: typer.Typer) -> None:
@@ -93,12 +100,24 @@ def down(
     note(f"{ended}; data, secrets and logs were removed" if wipe else ended)
 
 
-def status(as_json: JsonFlag = False) -> None:
-    """Show each part: state, process, port, memory, log."""
+def status(
+    watch: Annotated[bool, typer.Option("--watch", help="Then a line for each change, until Ctrl-C.")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Show each part: state, process, port, memory, log; with --watch --json an object a line."""
     from tradeloop.settings import load_settings
     from tradeloop.stack.lookup import describe
 
-    found = describe(load_settings().home)
+    home = load_settings().home
+    found = describe(home)
+    _tell_status(found, as_json=as_json)
+    if watch:
+        _watch(home, found, as_json=as_json)
+    if found["state"] != "up":
+        raise typer.Exit(NOT_FOUND)
+
+
+def _tell_status(found: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
@@ -113,8 +132,34 @@ def status(as_json: JsonFlag = False) -> None:
             say(columns.rstrip())
         for name, value in found["addresses"].items():
             typer.echo(f"  {name:<16} {value}")
-    if found["state"] != "up":
-        raise typer.Exit(NOT_FOUND)
+
+
+def _watch(home: Path, found: dict[str, Any], *, as_json: bool) -> None:
+    """Tell what changes: a state, a process; not the memory, which always does."""
+    from tradeloop.stack.lookup import describe
+
+    OUTPUT.after_ctrl_c = "nothing was changed"
+    known = _places(found)
+    while True:
+        time.sleep(WATCH_EVERY_S)
+        found = describe(home)
+        for name, (state, pid) in _places(found).items():
+            was, was_pid = known.get(name, ("", 0))
+            if (state, pid) == (was, was_pid):
+                continue
+            at = datetime.now(UTC)
+            if as_json:
+                print_json({"at": utc(at), "name": name, "state": state, "was": was, "pid": pid})
+            else:
+                process = f"pid {pid}" if pid else ""
+                words = f"{moment(at)}  {name:<16} {state_words(state):<12} {process:<12} was {was or 'not there'}"
+                say(words + (f", pid {was_pid}" if was_pid and was_pid != pid else ""))
+        known = _places(found)
+
+
+def _places(found: dict[str, Any]) -> dict[str, tuple[str, int]]:
+    parts = {part["name"]: (part["state"], part["pid"]) for part in found["parts"]}
+    return {"stack": (found["state"], 0), **parts}
 
 
 def _tell_addresses(settings: Settings, *, as_json: bool) -> None:
