@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, LiteralString, Self  # Any: a row's columns have any type
+from typing import TYPE_CHECKING, Any, Final, LiteralString, Self, TypeVar  # Any: a row's columns have any type
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
@@ -50,6 +50,7 @@ IDLE_CHECK_S: Final = 1.0
 would otherwise cost the next call its answer."""
 CHECK_S: Final = 5
 
+T = TypeVar("T")
 Pool = AsyncConnectionPool[psycopg.AsyncConnection[DictRow]]
 
 
@@ -59,6 +60,35 @@ def unreachable(url: str, problem: psycopg.Error) -> DatabaseUnreachable:
     place = f"{known.get('host', 'localhost')}:{known.get('port', 5432)}"
     cause = str(problem).strip().splitlines()[0].rpartition("failed: ")[2] if str(problem).strip() else "no answer"
     return DatabaseUnreachable(f"PostgreSQL at {place} did not answer: {cause}", hint="tradeloop doctor postgres")
+
+
+def of_another_release(problem: psycopg.Error) -> SettingInvalid:
+    """The error for a statement that finds no table, column or function of ours."""
+    return SettingInvalid(
+        f"the database's schema is not that of this release: {problem.diag.message_primary}",
+        hint="tradeloop db migrate",
+    )
+
+
+async def asked(ask: Callable[[], Awaitable[T]]) -> T:
+    """The answer to one statement, sent again when it had to give way to others.
+
+    Raises:
+        DatabaseUnreachable: no connection, or it broke; whether the statement was committed is then unknown.
+        SettingInvalid: the schema is not that of this release.
+    """
+    conflict: Exception | None = None
+    for attempt in range(CONFLICT_ATTEMPTS):
+        try:
+            return await ask()
+        except TRANSACTION_CONFLICTS as problem:
+            conflict = problem
+            await asyncio.sleep(random.uniform(0.005, 0.05) * 2**attempt)  # noqa: S311 - jitter, no secret
+        except PASSING as problem:
+            raise DatabaseUnreachable(f"PostgreSQL did not answer: {problem}") from problem
+        except SCHEMA_MISSING as problem:
+            raise of_another_release(problem) from problem
+    raise DatabaseUnreachable(f"PostgreSQL gave way to others {CONFLICT_ATTEMPTS} times: {conflict}") from conflict
 
 
 _USED_AT: Final = "tradeloop_used_at"
@@ -136,23 +166,13 @@ class Database:
             DatabaseUnreachable: no connection, or it broke; whether the statement was committed is then unknown.
             SettingInvalid: the schema is not that of this release.
         """
-        conflict: Exception | None = None
-        for attempt in range(CONFLICT_ATTEMPTS):
-            try:
-                async with self.pool.connection() as connection:
-                    cursor = await connection.execute(sql, arguments)
-                    return await cursor.fetchall() if cursor.description else []
-            except TRANSACTION_CONFLICTS as problem:
-                conflict = problem
-                await asyncio.sleep(random.uniform(0.005, 0.05) * 2**attempt)  # noqa: S311 - jitter, no secret
-            except PASSING as problem:
-                raise DatabaseUnreachable(f"PostgreSQL did not answer: {problem}") from problem
-            except SCHEMA_MISSING as problem:
-                raise SettingInvalid(
-                    f"the database's schema is not that of this release: {problem.diag.message_primary}",
-                    hint="tradeloop db migrate",
-                ) from problem
-        raise DatabaseUnreachable(f"PostgreSQL gave way to others {CONFLICT_ATTEMPTS} times: {conflict}") from conflict
+
+        async def ask() -> list[DictRow]:
+            async with self.pool.connection() as connection:
+                cursor = await connection.execute(sql, arguments)
+                return await cursor.fetchall() if cursor.description else []
+
+        return await asked(ask)
 
     async def row(self, sql: LiteralString, arguments: Mapping[str, Any] | Sequence[Any] = ()) -> DictRow | None:
         """Run one statement and return its first row."""

@@ -12,8 +12,8 @@ from typing import Final
 import psycopg
 import structlog
 
-from tradeloop.errors import DatabaseUnreachable, SettingInvalid, StaleFence, TradeloopError
-from tradeloop.store.database import PASSING, SCHEMA_MISSING, TRANSACTION_CONFLICTS
+from tradeloop.errors import DatabaseUnreachable, StaleFence, TradeloopError
+from tradeloop.store.database import PASSING, SCHEMA_MISSING, TRANSACTION_CONFLICTS, of_another_release
 from tradeloop.store.puts import Put, arguments, without_superseded
 from tradeloop.store.wire import Wire
 
@@ -162,10 +162,7 @@ class Lane:
         try:
             lost = await self._send(batch)
         except SCHEMA_MISSING as problem:
-            raise SettingInvalid(
-                f"the database's schema is not that of this release: {problem.diag.message_primary}",
-                hint="tradeloop db migrate",
-            ) from problem
+            raise of_another_release(problem) from problem
         except psycopg.Error as problem:
             if len(batch) == 1:
                 _fail(batch[0], problem)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import re
 from collections.abc import Sequence
 
@@ -11,9 +10,8 @@ import psycopg
 from psycopg import pq
 from psycopg.errors import error_from_result
 
-from tradeloop.errors import DatabaseUnreachable, SettingInvalid
 from tradeloop.store.arrays import Argument
-from tradeloop.store.database import CONFLICT_ATTEMPTS, IDLE_CHECK_S, PASSING, SCHEMA_MISSING, TRANSACTION_CONFLICTS
+from tradeloop.store.database import IDLE_CHECK_S, PASSING, asked
 from tradeloop.store.wire import Wire
 
 
@@ -39,22 +37,12 @@ class Line:
             DatabaseUnreachable: no connection, or it broke; whether the statement was committed is then unknown.
             SettingInvalid: the schema is not that of this release.
         """
-        conflict: Exception | None = None
-        for attempt in range(CONFLICT_ATTEMPTS):
-            try:
-                async with self._turn:
-                    return await self._ask(sql, arguments)
-            except TRANSACTION_CONFLICTS as problem:
-                conflict = problem
-                await asyncio.sleep(random.uniform(0.005, 0.05) * 2**attempt)  # noqa: S311 - jitter, no secret
-            except PASSING as problem:
-                raise DatabaseUnreachable(f"PostgreSQL did not answer: {problem}") from problem
-            except SCHEMA_MISSING as problem:
-                raise SettingInvalid(
-                    f"the database's schema is not that of this release: {problem.diag.message_primary}",
-                    hint="tradeloop db migrate",
-                ) from problem
-        raise DatabaseUnreachable(f"PostgreSQL gave way to others {CONFLICT_ATTEMPTS} times: {conflict}") from conflict
+
+        async def ask() -> list[list[bytes | None]]:
+            async with self._turn:
+                return await self._ask(sql, arguments)
+
+        return await asked(ask)
 
     async def close(self) -> None:
         """End the connection."""
