@@ -26,6 +26,18 @@ SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 EDGE_DAGS = Path(__file__).parent / "integration" / "airflow" / "dags"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Airflow's users come last: once started it keeps half a core busy, whatever the other tests do."""
+    items.sort(key=_needs_airflow)
+
+
+def _needs_airflow(item: pytest.Item) -> bool:
+    parameters = getattr(item, "callspec", None)
+    chosen = parameters.params.values() if parameters else ()
+    asks = any(isinstance(one, str) and one == "airflow" for one in chosen)  # of the conformance suites
+    return asks or "airflow_stack" in getattr(item, "fixturenames", ())
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real test inputs, which live beside the project and not in it."""

@@ -15,6 +15,8 @@ import pytest
     [
         ("decisions", "tradeloop, everything durable"),
         ("latency", "tradeloop, everything durable"),
+        ("growth", "empty database"),
+        ("workers", "1 x 4 slots, a node waits 50 ms"),
     ],
 )
 def test_a_benchmark_of_the_engine_runs_to_its_end(name: str, case: str) -> None:

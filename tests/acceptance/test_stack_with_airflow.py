@@ -7,6 +7,7 @@ import signal
 import stat
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -162,5 +163,8 @@ def test_stop_ends_tasks_too_and_those_that_a_killed_scheduler_left(stack: Stack
 
 
 def find_sleeper(home: Path) -> Any:
-    found = [process for process in processes_of(home) if "86413" in process.cmdline()]
-    return found[0] if found else None
+    for process in processes_of(home):
+        with suppress(psutil.NoSuchProcess):  # it ended while we looked
+            if "86413" in process.cmdline():
+                return process
+    return None

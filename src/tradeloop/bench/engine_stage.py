@@ -174,7 +174,9 @@ class Decided:
         """Read until `count` records came or the time is over; how many came."""
         seen, deadline = 0, time.monotonic() + within_s
         while seen < count and time.monotonic() < deadline:
-            for message in self._consumer.consume(500, 0.05 if each is None else 0.002):
+            # `consume` alone would wait out its time for a full batch.
+            first = self._consumer.poll(0.05 if each is None else 0.002)
+            for message in [] if first is None else [first, *self._consumer.consume(500, 0)]:
                 if message.error():
                     continue
                 seen += 1

@@ -10,20 +10,23 @@ from typing import Final
 
 ANY: Final = 1_000_000
 """The demand of a desk of which only is known that much waits."""
+KEPT_SHARE: Final = 4
+"""One slot in so many is kept free for desks that have nothing to do now, at most."""
 
 
 class Slots:
     """Slots of one worker, by desk.
 
-    Every desk but one always finds a slot free: a desk alone holds at most all slots but one for each other desk.
-    What is free goes, slot by slot, to the desk that holds the fewest (max-min fairness, as in deficit round robin
-    with slots for bytes).
+    Other desks always find slots free: a desk alone holds at most all slots but one for each other desk, and where the
+    desks are many and the slots few, three quarters of them. What is free goes, slot by slot, to the desk that holds
+    the fewest (max-min fairness, as in deficit round robin with slots for bytes).
     """
 
     def __init__(self, total: int, desks: Iterable[str]) -> None:
         self.total = total
         self.desks = tuple(dict.fromkeys(desks))
-        self._ceiling = max(1, total - max(0, len(self.desks) - 1))
+        kept = min(len(self.desks) - 1, max(1, total // KEPT_SHARE))
+        self._ceiling = max(1, total - max(0, kept))
         self._held: Counter[str] = Counter()
         self._promised = 0
         self._behind: set[str] = set()

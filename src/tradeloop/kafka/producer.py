@@ -30,7 +30,7 @@ class KafkaPublisher:
             bootstrap,
             enable_idempotence=True,
             acks="all",
-            linger_ms=2,
+            linger_ms=0,  # a batch is handed over at once, so it goes together all the same
             # How long a topic may be missing before its records are refused: they hold up all others meanwhile.
             topic_metadata_propagation_max_ms=3000,
             message_timeout_ms=0,

@@ -240,6 +240,26 @@ def test_a_run_shows_what_keeps_its_effect_from_happening(
     assert (shown["state"], shown["effect"]["state"]) == ("failed" if has_failed else "running", "blocked")
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_run_that_has_ended_is_watched_to_its_end(call: Call, seeded: dict[str, Arrival], as_json: bool) -> None:
+    code, out, _ = call("runs", "watch", str(seeded["done"].run_id), *(["--json"] if as_json else []))
+    said = [json.loads(line)["what"] for line in out.splitlines()] if as_json else out.splitlines()
+    assert code == 0
+    assert "done: REFETCH, trigger_dag refetch_prices executed" in said[-1]
+
+
+def test_who_watches_a_run_for_no_longer_than_told_is_told_that_it_goes_on(
+    call: Call, seeded: dict[str, Arrival]
+) -> None:
+    code, out, _ = call("runs", "watch", str(seeded["queued"].run_id), "--timeout", "0.7")
+    assert (code, out.split()[-1]) == (8, "queued")
+
+
+def test_a_run_that_failed_is_watched_to_its_error(call: Call, seeded: dict[str, Arrival]) -> None:
+    code, out, _ = call("runs", "watch", str(seeded["failed"].run_id))
+    assert (code, "failed: ValueError: broken" in out) == (0, True), out
+
+
 def test_an_event_shows_that_its_id_came_again_with_other_content(
     call: Call, seeded: dict[str, Arrival], database_url: str
 ) -> None:

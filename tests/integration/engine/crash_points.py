@@ -33,6 +33,7 @@ OFF_THE_ROAD: Final[dict[str, str]] = {
     "Outbox.append": "of the effect `publish_event`",
     "AirflowApi.asset_events": "of the sweep, which has tests of its own",
     "AirflowApi.oldest_asset_event_at": "of the sweep",
+    "AirflowApi.holds_back_rows": "of the sweep",
     "AirflowApi.missing_permissions": "of the doctor",
     "AirflowApi.visible_dags": "of the doctor",
 }
