@@ -56,13 +56,14 @@ class Switch:
         self.port = free_port()
         self.url = f"http://{LOOPBACK}:{self.port}"
         self.target = ""
+        self._server: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="switch", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
         start = asyncio.start_server(self._lead, LOOPBACK, self.port)
-        asyncio.run_coroutine_threadsafe(start, self._loop).result(10)
+        self._server = asyncio.run_coroutine_threadsafe(start, self._loop).result(10)
         return self
 
     def __exit__(
@@ -74,6 +75,8 @@ class Switch:
         self._loop.close()
 
     async def _end(self) -> None:
+        if self._server is not None:
+            self._server.close()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for task in others:
             task.cancel()
