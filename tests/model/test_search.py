@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,8 +23,11 @@ DOCS = Path(__file__).parents[2] / "docs" / "model.md"
 
 @pytest.mark.timeout(900)
 def test_twenty_thousand_schedules_break_no_promise() -> None:
-    found = list(search(Rules(), range(20_000), processes=2))
-    assert [one.text for one in found] == []
+    """As a user searches; in processes whose lines nobody counts, which takes a fifth of the time."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
+    command = [sys.executable, "-m", "tradeloop", "model", "--schedules", "20000"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=850, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(("rules", "seed", "invariant"), [(rules, *hit) for rules, hit in BROKEN_BY.items()])
