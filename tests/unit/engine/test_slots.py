@@ -24,6 +24,14 @@ def test_a_flood_leaves_a_slot_free_for_each_other_desk() -> None:
     assert slots.for_arrivals({"flood": 100, "b": 1, "c": 1}) == {"flood": 0, "b": 1, "c": 1}
 
 
+def test_many_desks_with_few_slots_keep_no_more_than_a_quarter_idle() -> None:
+    slots = Slots(8, [f"desk-{number}" for number in range(20)])
+    given = slots.for_arrivals({"desk-0": 100})
+    assert given == {"desk-0": 6}
+    assert Slots(4, ["a", "b", "c", "d"]).for_arrivals({"a": 100}) == {"a": 3}
+    assert Slots(2, ["a", "b", "c"]).for_arrivals({"a": 100}) == {"a": 1}
+
+
 def test_what_is_free_goes_to_the_desk_that_holds_the_fewest() -> None:
     slots = Slots(10, ["a", "b"])
     for _ in range(4):
