@@ -45,6 +45,8 @@ def test_the_latency_of_a_terminal_call_is_measured_with_capture_on_and_off(
     half: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     on(half, call, monkeypatch)
+    monkeypatch.setattr(call, "ROUNDS", 1)
+    monkeypatch.setattr(call, "WARM_UP", 2)
     found = call.measure(tmp_path, pairs=4)
     kinds = {
         f"broker {broker}, {what}"
@@ -88,6 +90,7 @@ def test_runs_are_timed_beside_those_of_the_stock_plugin(
     whole: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     on(whole, runs, monkeypatch)
+    monkeypatch.setattr(runs, "WARM_UP", 0)
     found = runs.measure(tmp_path, repeats=1, peer_repeats=1)
     assert {case.name for case in runs.CASES} | {"stock plugin", "stock plugin, broker stopped"} < figures_of(
         found

@@ -131,9 +131,10 @@ class EngineStage:
         return len(records)
 
     def rows(self, sql: str, arguments: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Rows of tradeloop's database."""
+        """Rows of tradeloop's database; none of a statement that returns none."""
         with psycopg.connect(self.settings.database_url, autocommit=True, row_factory=dict_row) as connection:
-            return connection.execute(sql.encode(), arguments).fetchall()
+            cursor = connection.execute(sql.encode(), arguments)
+            return cursor.fetchall() if cursor.description else []
 
     def cpu_s(self) -> dict[str, float]:
         """CPU seconds that each part has used so far, its children with it."""

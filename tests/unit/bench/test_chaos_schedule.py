@@ -127,7 +127,7 @@ def test_a_worker_is_timed_from_its_kill_and_a_server_from_its_answer() -> None:
     }
     assert [(target.text, target.met) for target in leg.targets] == [
         ("engine: kafka killed: p99 6.0 s from its answer, at most 5", False),
-        ("engine: relay killed: p99 16 s from the kill, at most 15", False),
+        ("engine: relay killed: p99 16 s from the kill, at most 10", False),
         ("engine: worker killed: p99 18 s from the kill, at most 20", True),
     ]
 
