@@ -26,7 +26,7 @@ from tradeloop.errors import SettingInvalid
 from tradeloop.stack import Stack
 from tradeloop.store.migrations import migrate
 
-FULL: Final = Size(repeats=5, runs=256, slow_runs=64)
+FULL: Final = Size(repeats=5, runs=768, slow_runs=192)
 QUICK: Final = Size(repeats=1, runs=64, slow_runs=16)
 LEGS: Final = {"quiet": "nothing else runs", "busy": "another process keeps one core busy"}
 STOCK: Final = ("stock, one connection", "stock, pool of 8")

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from psycopg.rows import dict_row
 
 from tradeloop.bench.stage import settings_for, wait_for
 from tradeloop.domain.events import WorkflowEvent
+from tradeloop.domain.records import Record
 from tradeloop.kafka.administration import make_topic
 from tradeloop.kafka.client import client_configuration
 from tradeloop.kafka.messages import to_record
@@ -123,12 +124,20 @@ class EngineStage:
         for child in children:
             end_group(child, self._stack.home.root)
 
-    def publish(self, events: Iterable[WorkflowEvent], topic: str = "") -> int:
+    def publish(self, events: Iterable[WorkflowEvent]) -> int:
         """Put events on the topic, acknowledged; how many."""
-        assert self._publisher is not None  # noqa: S101 - __enter__ made it
-        records = [to_record(event, topic or self.settings.events_topic) for event in events]
-        asyncio.run(self._publisher.publish(records))
+        records = self.records(events)
+        self.send(records)
         return len(records)
+
+    def records(self, events: Iterable[WorkflowEvent], topic: str = "") -> list[Record]:
+        """The events as they go to the broker, encoded before a clock runs."""
+        return [to_record(event, topic or self.settings.events_topic) for event in events]
+
+    def send(self, records: Sequence[Record]) -> None:
+        """Put records on the broker; they are acknowledged when this returns."""
+        assert self._publisher is not None  # noqa: S101 - __enter__ made it
+        asyncio.run(self._publisher.publish(records))
 
     def rows(self, sql: str, arguments: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Rows of tradeloop's database; none of a statement that returns none."""

@@ -118,7 +118,7 @@ def checkpoints(
 ) -> None:
     """What durable checkpoints cost, beside LangGraph's own savers in the same minutes.
 
-    About 3 minutes, --quick half of one. Progress is on stderr; the last line of stdout is one JSON object with its
+    About 5 minutes, --quick half of one. Progress is on stderr; the last line of stdout is one JSON object with its
     figures.
     """
     from tradeloop.bench.checkpoints import run
@@ -129,7 +129,7 @@ def checkpoints(
 def decisions(quick: QuickFlag = False, as_json: JsonAlone = False) -> None:
     """Decisions a second from Kafka to Kafka, beside LangGraph alone and the design that tradeloop replaced.
 
-    About 4 minutes, --quick half of one. Progress is on stderr; the last line of stdout is one JSON object.
+    About 5 minutes, --quick half of one. Progress is on stderr; the last line of stdout is one JSON object.
     """
     from tradeloop.bench.decisions import measure
 
