@@ -23,7 +23,7 @@ CONCURRENCY: Final = 128
 """Slots that keep one core at work while commits are awaited; 64 leave it idle for an eighth of the time."""
 WARM_UP: Final = 400
 SECONDS: Final = 10.0
-"""How long a repeat of our side takes: the 0.3 s until the first runs end weigh little, and both sides meet one load."""
+"""How long a repeat of our side takes: the 0.3 s until the first runs end weigh little."""
 PATIENCE_S: Final = 150.0
 OF_BARE: Final = 0.45
 TIMES_SEED: Final = 2.0
