@@ -34,6 +34,7 @@ TradeloopError
 ├── EffectBlocked             operator: the target of an effect says no for now; certainly nothing happened
 ├── EffectUnanswered          platform: no clear answer; whether the effect happened is not known yet
 ├── ActionDiverged            human: a run wants another action than the one that stands in its slot
+├── ActionForbidden           human: a graph wants what its desk's allow-list does not hold
 ├── OutcomeUnknown            human: nobody but a person can tell whether an effect happened
 ├── EffectSettled             caller: the effect's outcome is known already
 ├── CaptureGap                operator: the sweep's cursor is older than Airflow's oldest row
@@ -260,6 +261,12 @@ class EffectUnanswered(TradeloopError):
 
 class ActionDiverged(TradeloopError):
     """The run wants another action than the one that stands in its slot of the ledger."""
+
+    actor = "human"
+
+
+class ActionForbidden(TradeloopError):
+    """A graph wants an action that is not on its desk's allow-list; nothing was done."""
 
     actor = "human"
 

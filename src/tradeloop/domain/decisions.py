@@ -37,6 +37,10 @@ class Decision(BaseModel):
     """True when an agent should have answered and policy had to."""
     policy_version: str = ""
     policy_hash: str = ""
+    cited: list[str] = Field(default_factory=list)
+    """Ids of the facts that an agent's answer rests on."""
+    model: dict[str, JsonValue] = Field(default_factory=dict)
+    """Of an agent's answer: `name`, `prompt_hash`, `params`, `tokens_in`, `tokens_out`, `rationale` (untrusted)."""
 
     @cached_property
     def plain(self) -> dict[str, JsonValue]:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self  # Any: YAML from outside
+from typing import Annotated, Final, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tradeloop.desks.marketdata.batch import AssetClass
-from tradeloop.domain.canonical import canonical_json, sha256_hex
-from tradeloop.errors import SettingInvalid
+from tradeloop.desks.policy import PolicyFile, PolicyPart, need_all, read_policy
 
 SHIPPED: Final = Path(__file__).with_name("policy.yaml")
 
@@ -47,14 +44,10 @@ class Rule(StrEnum):
     EXTREME = "MD19"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
-class Thresholds(_Part):
+class Thresholds(PolicyPart):
     """The figures of the checks; the YAML says where each comes from."""
 
     history_bars: int = Field(ge=20, le=2000)
@@ -76,7 +69,7 @@ class Thresholds(_Part):
     second_source_tolerance: Share
 
 
-class Between(_Part):
+class Between(PolicyPart):
     """Another answer for moves of a certain size."""
 
     from_: float = Field(alias="from", ge=0)
@@ -84,7 +77,7 @@ class Between(_Part):
     decision: Outcome
 
 
-class RulePolicy(_Part):
+class RulePolicy(PolicyPart):
     """What one check's finding leads to."""
 
     title: str = Field(min_length=1, max_length=80)
@@ -94,14 +87,14 @@ class RulePolicy(_Part):
     contradicted: Outcome | None = None
 
 
-class ActionPolicy(_Part):
+class ActionPolicy(PolicyPart):
     """The effect of a decision."""
 
     kind: Literal["trigger_dag"]
     target: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,250}$")
 
 
-class Policy(_Part):
+class Policy(PolicyFile):
     """Everything the desk decides by."""
 
     name: Literal["marketdata"]
@@ -118,19 +111,14 @@ class Policy(_Part):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        _need_all("lattice", Outcome, list(self.lattice))
-        _need_all("rules", Rule, list(self.rules))
-        _need_all("actions", Outcome, list(self.actions))
+        need_all("lattice", Outcome, list(self.lattice))
+        need_all("rules", Rule, list(self.rules))
+        need_all("actions", Outcome, list(self.actions))
         if self.lattice[0] is not Outcome.ACCEPT:
             raise ValueError(
                 f"lattice must begin with ACCEPT, the least cautious answer; it begins with {self.lattice[0]}"
             )
         return self
-
-    @cached_property
-    def digest(self) -> str:
-        """sha256 of the policy's meaning: comments, spacing and the order of keys do not count."""
-        return sha256_hex(canonical_json(self.model_dump(mode="json", by_alias=True)))
 
     def caution(self, outcome: Outcome) -> int:
         """The outcome's place in the lattice; higher is more cautious."""
@@ -149,65 +137,4 @@ def load_policy(path: Path | None = None) -> Policy:
         SettingInvalid: the file is absent or wrong; names line, field, value and what is expected.
     """
     chosen = path or _PolicySettings().policy or SHIPPED
-    try:
-        text = chosen.read_text(encoding="utf-8")
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        raw = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as problem:
-        raise SettingInvalid(
-            f"the market-data policy {chosen} cannot be read: {problem}", hint="set TRADELOOP_MARKETDATA_POLICY"
-        ) from problem
-    except yaml.YAMLError as problem:
-        raise SettingInvalid(f"{chosen} is not YAML: {' '.join(str(problem).split())}") from problem
-    _refuse_doubled_keys(tree, chosen)
-    try:
-        return Policy.model_validate(raw)
-    except ValidationError as problem:
-        raise SettingInvalid(_explain(problem, tree, chosen)) from problem
-
-
-def _need_all(field: str, members: type[StrEnum], given: list[Any]) -> None:
-    missing = [member.value for member in members if member not in given]
-    if missing or len(given) != len(members):
-        told = f"lacks {', '.join(missing)}" if missing else "names one twice"
-        raise ValueError(f"{field} {told}; each of {', '.join(members)} is expected once")
-
-
-def _refuse_doubled_keys(node: yaml.Node | None, path: Path) -> None:
-    # PyYAML takes the last of two equal keys in silence: a threshold would change without a trace.
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                raise SettingInvalid(f"{path} line {key.start_mark.line + 1}, field {key.value}: is given twice")
-            seen.add(key.value)
-            _refuse_doubled_keys(value, path)
-    elif isinstance(node, yaml.SequenceNode):
-        for child in node.value:
-            _refuse_doubled_keys(child, path)
-
-
-def _explain(problem: ValidationError, tree: yaml.Node | None, path: Path) -> str:
-    errors = problem.errors(include_url=False)
-    # A misspelt field is both unknown and missing; the unknown one has a line of its own.
-    error = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
-    field = ".".join(str(step) for step in error["loc"] if step != "[key]")
-    found = "" if error["type"] in ("missing", "value_error") else f"{error['input']!r:.80}: "
-    message = f"{error['msg'][:1].lower()}{error['msg'][1:]}".removeprefix("value error, ")
-    if error["type"] == "extra_forbidden":
-        message = "the policy has no such field"
-    return f"{path} line {_line_of(tree, error['loc'])}, field {field or 'policy'}: {found}{message}"
-
-
-def _line_of(node: yaml.Node | None, location: tuple[int | str, ...]) -> int:
-    line = 1
-    for step in location:
-        if isinstance(node, yaml.MappingNode):
-            pair = next(((key, value) for key, value in node.value if key.value == str(step)), None)
-            if pair is None:
-                return line
-            line, node = pair[0].start_mark.line + 1, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
-            node = node.value[step]
-            line = node.start_mark.line + 1
-    return line
+    return read_policy(Policy, chosen, setting="TRADELOOP_MARKETDATA_POLICY")

@@ -1,0 +1,1 @@
+"""`tradeloop bench desks`: how often the desks are right, and that they are never unsafe."""

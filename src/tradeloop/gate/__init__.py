@@ -1,0 +1,1 @@
+"""What may leave a graph: the guard over decisions, the allow-list and the switch over effects."""
