@@ -35,6 +35,8 @@ TradeloopError
 ├── EffectUnanswered          platform: no clear answer; whether the effect happened is not known yet
 ├── ActionDiverged            human: a run wants another action than the one that stands in its slot
 ├── ActionForbidden           human: a graph wants what its desk's allow-list does not hold
+├── SwitchedOff               human: somebody stopped the desk's effects; the run waits for the release
+├── ModelUnavailable          operator: no model answered in time, sensibly and within its budget; policy decides
 ├── OutcomeUnknown            human: nobody but a person can tell whether an effect happened
 ├── EffectSettled             caller: the effect's outcome is known already
 ├── CaptureGap                operator: the sweep's cursor is older than Airflow's oldest row
@@ -269,6 +271,19 @@ class ActionForbidden(TradeloopError):
     """A graph wants an action that is not on its desk's allow-list; nothing was done."""
 
     actor = "human"
+
+
+class SwitchedOff(TradeloopError):
+    """Somebody stopped the desk's effects; the run waits for the release."""
+
+    actor = "human"
+    retriable = True
+    attempts = 1_000_000_000
+    """A stop may last for days, and nothing is wrong with the run."""
+
+
+class ModelUnavailable(TradeloopError):
+    """No model answered in time, sensibly and within its budget; policy decides."""
 
 
 class OutcomeUnknown(TradeloopError):

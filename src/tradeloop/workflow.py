@@ -26,6 +26,8 @@ from tradeloop.domain.actions import Action
 from tradeloop.domain.canonical import canonical_json
 from tradeloop.domain.decisions import Decision
 from tradeloop.errors import DecisionInvalid, WorkflowInvalid
+from tradeloop.gate.allowed import Allowed
+from tradeloop.ports import Agents
 
 ENTRY_POINT_GROUP: Final = "tradeloop.workflows"
 
@@ -47,6 +49,10 @@ class GraphState(TypedDict, total=False):
 class Acting(Protocol):
     """The only way from a graph to an effect."""
 
+    async def admit(self) -> None:
+        """Go on only while nobody has stopped the desk; SwitchedOff otherwise, and the run rests."""
+        ...
+
     async def perform(self, slot: str, action: Action, *, adopts: bool = False) -> dict[str, Any]:
         """Carry the action out, once, through the ledger; returns what became of it.
 
@@ -61,6 +67,8 @@ class GraphContext:
     """What a node may use beside its state (LangGraph's runtime context)."""
 
     acting: Acting
+    agents: Agents | None = None
+    """The model gateway; None when no model is configured."""
 
 
 async def act(state: GraphState, runtime: Runtime[GraphContext]) -> GraphState:
@@ -109,6 +117,8 @@ class Workflow:
     timeout_s: float = 300.0
     earlier: tuple[Workflow, ...] = ()
     """Earlier versions of the graph: runs that began with one of them go on with it."""
+    allowed: tuple[Allowed, ...] | None = None
+    """What its graphs may do, held against every action where effects begin; None: no list was made."""
     warm: Callable[[], object] | None = None
     """Called once when a worker starts: slow imports and tables are paid for then, not by the first event."""
 

@@ -35,6 +35,7 @@ class Book:
     owner: UUID
     audit: Any
     replay: Any
+    switches: Any
     _offset: int = 0
 
     async def claimed(self, subject: str = "s") -> Claim:
@@ -92,7 +93,7 @@ async def book(request: pytest.FixtureRequest) -> AsyncIterator[Book]:
             (made,) = await store.accept("g", owner, [arrival], [], 10)
             return made
 
-        found = Book(store, store, store, uuid4(), kinds, again)
+        found = Book(store, store, store, uuid4(), kinds, again, store)
         await found.runs.enlist(found.owner, "test", 60)
         yield found
         return
@@ -100,6 +101,7 @@ async def book(request: pytest.FixtureRequest) -> AsyncIterator[Book]:
     from tradeloop.store.effects import PostgresEffects
     from tradeloop.store.inbox import PostgresInbox
     from tradeloop.store.runs import PostgresRuns
+    from tradeloop.store.switches import PostgresSwitches
 
     async with Database(request.getfixturevalue("database_url"), size=4) as database:
         inbox = PostgresInbox(database)
@@ -116,7 +118,9 @@ async def book(request: pytest.FixtureRequest) -> AsyncIterator[Book]:
             (made,) = await inbox.accept("g", owner, [arrival], [], 10)
             return made
 
-        found = Book(inbox, PostgresRuns(database), PostgresEffects(database), uuid4(), kinds, again)
+        found = Book(
+            inbox, PostgresRuns(database), PostgresEffects(database), uuid4(), kinds, again, PostgresSwitches(database)
+        )
         await found.runs.enlist(found.owner, "test", 60)
         yield found
 
@@ -377,3 +381,52 @@ async def test_what_was_called_does_not_give_way(book: Book) -> None:
     await book.begun(claim, effect)
     heir, taken = await book.heir_of(claim)
     assert (await book.prepared(taken, OTHER, owner=heir)).key == effect.key
+
+
+@pytest.mark.parametrize("scope", ["global", "desk:desk"])
+async def test_no_effect_begins_while_a_switch_is_stopped(book: Book, scope: str) -> None:
+    claim = await book.claimed()
+    effect = await book.prepared(claim)
+    assert await book.switches.turn(scope, stopped=True, by="anna", reason="wrong prices")
+
+    begun = await book.begun(claim, effect)
+
+    assert begun == Begun(Turn.STOPPED, told=f"switched off: {scope} stopped by anna: wrong prices")
+    assert await book.effects.stopped("desk") == begun.told
+    assert not await book.switches.turn(scope, stopped=True, by="ben", reason="again")
+    assert await book.switches.turn(scope, stopped=False, by="ben", reason="right again")
+    assert (await book.begun(claim, effect)).turn is Turn.CALL
+    assert [switch.stopped for switch in await book.switches.all()] == [False]
+
+
+async def test_another_desks_switch_stops_nothing(book: Book) -> None:
+    claim = await book.claimed()
+    effect = await book.prepared(claim)
+    await book.switches.turn("desk:other", stopped=True, by="anna", reason="theirs")
+
+    assert (await book.begun(claim, effect)).turn is Turn.CALL
+
+
+async def test_a_call_that_may_have_been_made_is_asked_for_but_not_repeated_while_stopped(book: Book) -> None:
+    keyed, queried = await book.claimed("a"), await book.claimed("b")
+    effects = [await book.prepared(claim) for claim in (keyed, queried)]
+    await book.begun(keyed, effects[0])
+    await book.begun(queried, effects[1])
+    await book.switches.turn("global", stopped=True, by="anna", reason="stop")
+
+    assert (await book.begun(keyed, effects[0])).turn is Turn.STOPPED
+    assert (await book.begun(queried, effects[1], QUERYABLE)).turn is Turn.ASK
+
+
+async def test_a_release_wakes_what_rested_because_of_the_stop_and_nothing_else(book: Book) -> None:
+    stopped, broken = await book.claimed("a"), await book.claimed("b")
+    await book.switches.turn("global", stopped=True, by="anna", reason="stop")
+    told = await book.effects.stopped("desk")
+    assert await book.runs.retry(book.owner, stopped, 3600, f"SwitchedOff: {told}")
+    assert await book.runs.retry(book.owner, broken, 3600, "AirflowUnreachable: no answer")
+
+    await book.switches.turn("global", stopped=False, by="anna", reason="go")
+    await book.runs.take_over()
+
+    (claim,) = await book.runs.claim(book.owner, ["desk"], 10)
+    assert (claim.run_id, claim.fails) == (stopped.run_id, 0)

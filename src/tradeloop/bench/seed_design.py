@@ -26,6 +26,9 @@ CALL_TIMEOUT_S: Final = 10.0
 class Posting:
     """workflow.Acting without a ledger: the target is called, and nobody remembers that it was."""
 
+    async def admit(self) -> None:
+        """Nobody can stop it."""
+
     async def perform(
         self,
         slot: str,

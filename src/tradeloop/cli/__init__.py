@@ -23,6 +23,7 @@ COMMANDS = (
     "events",
     "audit",
     "effects",
+    "switch",
     "dlq",
     "graphs",
     "db",

@@ -79,6 +79,8 @@ class Turn(StrEnum):
     """Leave it to a person."""
     SETTLED = "settled"
     """Read it again: the truth came in between."""
+    STOPPED = "stopped"
+    """Not now: a person stopped the desk's effects."""
     LOST = "lost"
     """Stop silently: the run has another owner."""
 
@@ -90,6 +92,8 @@ class Begun:
     turn: Turn
     is_overdue: bool = False
     """Whether the target has given no clear answer for so long that a person is to look."""
+    told: str = ""
+    """Who stopped it, and why."""
 
 
 class Effect(BaseModel):

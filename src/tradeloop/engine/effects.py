@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, assert_never  # Any: JSON for a graph's state
 from uuid import UUID
 
@@ -29,7 +29,9 @@ from tradeloop.errors import (
     EffectUnanswered,
     OutcomeUnknown,
     RunLost,
+    SwitchedOff,
 )
+from tradeloop.gate.allowed import Allowed, check
 from tradeloop.ports import EffectLedger
 
 WITHIN_S: Final = {TargetClass.KEYED: 900.0, TargetClass.QUERYABLE: 60.0, TargetClass.BLIND: 60.0}
@@ -51,15 +53,27 @@ class LedgeredActing:
         claim: Claim,
         decision_id: UUID,
         event: WorkflowEvent,
+        allowed: Sequence[Allowed] | None = None,
     ) -> None:
+        """`allowed`: what the run's desk may do; None: a workflow that declares no list, and may do all."""
         self._ledger = ledger
         self._effectors = effectors
         self._owner = owner
         self._claim = claim
         self._decision_id = decision_id
         self._event = event
+        self._allowed = allowed
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         """Branches of one graph that want the same slot wait for each other."""
+
+    async def admit(self) -> None:
+        """Go on only while nobody has stopped the desk.
+
+        Raises:
+            SwitchedOff: the run rests until the release.
+        """
+        if told := await self._ledger.stopped(self._claim.desk):
+            raise SwitchedOff(told)
 
     async def perform(self, slot: str, action: Action, *, adopts: bool = False) -> dict[str, Any]:
         """Carry the action out, once, through the ledger; returns what became of it.
@@ -69,12 +83,16 @@ class LedgeredActing:
 
         Raises:
             RunLost: another worker owns the run.
+            ActionForbidden: the desk's allow-list does not hold it.
+            SwitchedOff: somebody stopped the desk; the run rests until the release.
             ActionDiverged: another action stands in the slot.
             OutcomeUnknown: only a person can tell whether it happened.
             TradeloopError: with `retriable` set when the same call may succeed later.
         """
         if action.kind not in self._effectors:
             raise DecisionInvalid(f"no effect is called {action.kind!r}; known: {', '.join(sorted(self._effectors))}")
+        if self._allowed is not None:
+            check(action, self._allowed, self._claim.desk)
         if depth_of(self._event) >= MAX_DEPTH:
             raise DecisionInvalid(f"the chain of events and decisions is {MAX_DEPTH} long: a loop is likely")
         async with self._turns[slot]:
@@ -104,6 +122,8 @@ class LedgeredActing:
         match begun.turn:
             case Turn.LOST:
                 raise RunLost(f"run {self._claim.run_id} belongs to another worker")
+            case Turn.STOPPED:
+                raise SwitchedOff(begun.told)
             case Turn.UNKNOWN:
                 raise _unknown(effect, effect.error or "its caller did not come back")
             case Turn.SETTLED:

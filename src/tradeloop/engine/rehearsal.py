@@ -19,6 +19,9 @@ INTERRUPT = "__interrupt__"
 class RehearsedActing:
     """workflow.Acting that calls nobody."""
 
+    async def admit(self) -> None:
+        """A rehearsal touches nothing that a switch guards."""
+
     async def perform(self, slot: str, action: Action, *, adopts: bool = False) -> dict[str, Any]:  # noqa: ARG002
         """Say what would have been carried out."""
         return {

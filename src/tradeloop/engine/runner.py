@@ -22,7 +22,7 @@ from tradeloop.effects.effector import Effector
 from tradeloop.engine.effects import LedgeredActing
 from tradeloop.engine.parsed import ParsedEvents
 from tradeloop.errors import DecisionInvalid, RunTimedOut, TradeloopError, WorkflowMissing
-from tradeloop.ports import EffectLedger, FencedThreads
+from tradeloop.ports import Agents, EffectLedger, FencedThreads
 from tradeloop.workflow import GraphContext, Workflow, decision_of
 
 DECISION_RECORDED: Final = "decision.recorded"
@@ -42,12 +42,14 @@ class Runner:
         *,
         instance: str,
         environment: str = "development",
+        agents: Agents | None = None,
     ) -> None:
         self._saver = saver
         self._ledger = ledger
         self._effectors = effectors
         self._instance = instance
         self._environment = environment
+        self._agents = agents
         self.parsed = ParsedEvents()
         """What the intake has read already."""
         self._fenced_saver = saver if isinstance(saver, FencedThreads) else None
@@ -76,11 +78,11 @@ class Runner:
         if workflow is None:
             raise WorkflowMissing(f"no workflow of this worker answers {claim.event_type}; another worker may")
         decision_id = decision_id_of(self._instance, claim.event_id, claim.generation)
-        acting = LedgeredActing(self._ledger, self._effectors, owner, claim, decision_id, event)
+        acting = LedgeredActing(self._ledger, self._effectors, owner, claim, decision_id, event, workflow.allowed)
         try:
             async with asyncio.timeout(workflow.timeout_s) as limit:
                 with self._fenced(owner, claim):
-                    state = await self._invoke(claim, event, workflow, GraphContext(acting=acting))
+                    state = await self._invoke(claim, event, workflow, GraphContext(acting=acting, agents=self._agents))
         except TimeoutError as problem:
             if not limit.expired():
                 raise  # a time-out of the graph's own

@@ -317,7 +317,7 @@ class Worker:
     async def _fail(self, claim: Claim, problem: Exception) -> None:
         if isinstance(problem, RunTimedOut):
             self._threads.replace_stuck()
-        limit = min(MAX_FAILS, getattr(problem, "attempts", None) or MAX_FAILS)
+        limit = getattr(problem, "attempts", None) or MAX_FAILS
         if getattr(problem, "retriable", False) and claim.fails + 1 < limit:
             await self._rest(claim, problem)
             return
@@ -330,7 +330,7 @@ class Worker:
         self._let_go(claim)
 
     async def _rest(self, claim: Claim, problem: Exception) -> None:
-        ceiling = min(RETRY_CAP_S, RETRY_BASE_S * 2**claim.fails)
+        ceiling = min(RETRY_CAP_S, RETRY_BASE_S * 2 ** min(claim.fails, MAX_FAILS))
         delay_s = random.uniform(ceiling / 2, ceiling)  # noqa: S311 - jitter, no secret
         error = f"{type(problem).__name__}: {problem}"
         if await self._insist(lambda: self._runs.retry(self.owner, claim, delay_s, error)):

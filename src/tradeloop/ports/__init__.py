@@ -6,6 +6,7 @@ Every port has a real implementation and one in memory (`tradeloop.testing`); bo
 
 from __future__ import annotations
 
+from tradeloop.ports.agents import Agents, Answer, Question
 from tradeloop.ports.airflow import (
     AirflowApi,
     AssetEventPage,
@@ -28,13 +29,16 @@ from tradeloop.ports.engine import (
     OutboxRow,
     Publisher,
     Runs,
+    Switches,
     Tended,
     TopicPartition,
 )
 
 __all__ = [
     "Accepted",
+    "Agents",
     "AirflowApi",
+    "Answer",
     "Arrival",
     "AssetEventPage",
     "AssetEventRow",
@@ -49,8 +53,10 @@ __all__ = [
     "Outbox",
     "OutboxRow",
     "Publisher",
+    "Question",
     "RunHistory",
     "Runs",
+    "Switches",
     "TaskAttempt",
     "Tended",
     "TopicPartition",

@@ -14,6 +14,7 @@ from tradeloop.domain.actions import Action, Begun, Effect, EffectState, TargetC
 from tradeloop.domain.letters import Letter, LetterFilter, Replay
 from tradeloop.domain.records import DeadLetter, Delivery, Received, Record
 from tradeloop.domain.runs import Claim, Outcome, RunState
+from tradeloop.domain.switches import Switch
 
 TopicPartition = tuple[UUID, int]
 """Kafka's topic id and the partition's number."""
@@ -194,7 +195,14 @@ class EffectLedger(Protocol):
         ...
 
     async def begin(self, owner: UUID, claim: Claim, key: str, target_class: TargetClass, within_s: float) -> Begun:
-        """What to do next, committed before it is done; `within_s` bounds how long an unclear answer may last."""
+        """What to do next, committed before it is done, or that a switch stands in the way.
+
+        `within_s` bounds how long an unclear answer may last.
+        """
+        ...
+
+    async def stopped(self, desk: str) -> str:
+        """Why effects of the desk are stopped by its switch or the global one; empty when they are not."""
         ...
 
     async def doubt(self, owner: UUID, claim: Claim, key: str, reason: str) -> bool:
@@ -213,6 +221,18 @@ class EffectLedger(Protocol):
 
     async def resolve(self, key: str, outcome: EffectState, by: str, reason: str) -> Effect:
         """outcome_unknown -> executed, failed or prepared (do it), by a person, audited; the run is queued again."""
+        ...
+
+
+class Switches(Protocol):
+    """The kill switch: `global` and `desk:NAME`. Stopped effects wait, and begin no later than at the release."""
+
+    async def all(self) -> list[Switch]:
+        """Every switch that was ever turned."""
+        ...
+
+    async def turn(self, scope: str, *, stopped: bool, by: str, reason: str) -> bool:
+        """Stop or release, audited; no effect begins after a stop returned. False when it stood so already."""
         ...
 
 

@@ -55,10 +55,15 @@ class PostgresEffects:
     async def begin(self, owner: UUID, claim: Claim, key: str, target_class: TargetClass, within_s: float) -> Begun:
         """What to do next about the effect; committed before the call."""
         row = await self._database.row(
-            "SELECT turn, overdue FROM begin_effect(%s, %s, %s, %s, %s, %s)",
+            "SELECT turn, overdue, told FROM begin_effect(%s, %s, %s, %s, %s, %s)",
             (owner, claim.run_id, claim.fence, bytes.fromhex(key), target_class.value, within_s),
         )
-        return Begun(Turn(row["turn"]), row["overdue"]) if row else Begun(Turn.LOST)
+        return Begun(Turn(row["turn"]), row["overdue"], row["told"]) if row else Begun(Turn.LOST)
+
+    async def stopped(self, desk: str) -> str:
+        """Why effects of the desk are stopped; empty when they are not."""
+        row = await self._database.row("SELECT stopped_because(%s) AS told", (desk,))
+        return str(row["told"]) if row else ""
 
     async def doubt(self, owner: UUID, claim: Claim, key: str, reason: str) -> bool:
         """executing -> outcome_unknown; False when the run was lost or the truth came in between."""

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from tradeloop.domain.actions import Action, Begun, Effect, EffectState, TargetClass, Turn
 from tradeloop.domain.runs import Claim, RunState
+from tradeloop.domain.switches import Switch
 from tradeloop.errors import EffectSettled, NotFound, RunLost
 
 
@@ -30,6 +31,7 @@ class Work:
     graph_version: str = ""
     cancel: str = ""
     unserved_since: float | None = None
+    error: str = ""
 
 
 @dataclass
@@ -45,6 +47,7 @@ class MemoryEffects:
     """ports.EffectLedger in memory, and Runs.suspend."""
 
     effects: dict[str, Effect] = field(default_factory=dict)
+    switches: dict[str, Switch] = field(default_factory=dict)
     audit: list[tuple[UUID, str]] = field(default_factory=list)
     """Run and kind of each record."""
     _work: dict[UUID, Work] = field(default_factory=dict)
@@ -81,10 +84,9 @@ class MemoryEffects:
         effect = self.effects.get(key)
         if self._owned(owner, claim) is None:
             return Begun(Turn.LOST)
-        if effect is None or effect.state in (EffectState.EXECUTED, EffectState.FAILED):
-            return Begun(Turn.SETTLED)
-        if effect.state is EffectState.OUTCOME_UNKNOWN:
-            return Begun(Turn.UNKNOWN)
+        if effect is None or effect.state not in (EffectState.PREPARED, EffectState.EXECUTING):
+            is_unknown = effect is not None and effect.state is EffectState.OUTCOME_UNKNOWN
+            return Begun(Turn.UNKNOWN if is_unknown else Turn.SETTLED)
         is_again = effect.state is EffectState.EXECUTING
         by = self._calls[key].by if is_again else time.monotonic() + within_s
         overdue = is_again and by < time.monotonic()
@@ -93,6 +95,8 @@ class MemoryEffects:
         if is_again and target_class is TargetClass.BLIND:
             await self.doubt(owner, claim, key, "its caller did not come back")
             return Begun(Turn.UNKNOWN, overdue)
+        if told := await self.stopped(claim.desk):
+            return Begun(Turn.STOPPED, overdue, told)
         self._calls[key] = _Call(owner, by)
         self._change(
             key,
@@ -103,6 +107,32 @@ class MemoryEffects:
             executing_at=datetime.now(UTC),
         )
         return Begun(Turn.CALL, overdue)
+
+    async def stopped(self, desk: str) -> str:
+        """Why effects of the desk are stopped."""
+        for scope in ("global", f"desk:{desk}"):
+            switch = self.switches.get(scope)
+            if switch is not None and switch.stopped:
+                return f"switched off: {scope} stopped by {switch.changed_by}: {switch.reason}"
+        return ""
+
+    async def all(self) -> list[Switch]:
+        """Every switch that was ever turned."""
+        return [self.switches[scope] for scope in sorted(self.switches, reverse=True)]
+
+    async def turn(self, scope: str, *, stopped: bool, by: str, reason: str) -> bool:
+        """Stop or release."""
+        was = self.switches.get(scope)
+        if was is not None and was.stopped == stopped:
+            return False
+        self.switches[scope] = Switch(
+            scope=scope, stopped=stopped, changed_by=by, reason=reason, changed_at=datetime.now(UTC)
+        )
+        if not stopped:
+            for work in self._work.values():
+                if work.state == "w" and work.error.startswith("switched off: "):
+                    work.due_at, work.fails = 0.0, 0
+        return True
 
     async def doubt(self, owner: UUID, claim: Claim, key: str, reason: str) -> bool:
         """executing -> outcome_unknown."""

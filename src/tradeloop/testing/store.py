@@ -219,7 +219,7 @@ class MemoryStore(MemoryEffects):
         if work is None:
             return False
         work.state, work.owner, work.fails = "w", None, work.fails + 1
-        work.due_at = time.monotonic() + delay_s
+        work.due_at, work.error = time.monotonic() + delay_s, error.partition(": ")[2]
         return True
 
     async def record(self, owner: UUID, outcomes: Sequence[Outcome], decisions_topic: str) -> set[UUID]:
