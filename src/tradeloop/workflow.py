@@ -144,6 +144,47 @@ class Workflow:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+Maker = Callable[[], StateGraph[Any, Any, Any, Any]]
+
+
+def workflow(
+    event_type: str,
+    *,
+    desk: str = "",
+    policy_hash: str = "",
+    timeout_s: float = 300.0,
+    allowed: tuple[Allowed, ...] | None = None,
+) -> Callable[[Maker], Workflow]:
+    """Make a workflow of a function that returns a LangGraph graph; the desk is the function's name unless given.
+
+    The graph's state is a GraphState or has its fields; `act` is the node that carries the decision's action out.
+
+    Example:
+        >>> @workflow(event_type="prices.loaded")
+        ... def prices():
+        ...     return Workflow.chain("prices.loaded", lambda state: {}, desk="prices").graph
+        >>> prices.desk
+        'prices'
+    """
+
+    def of(maker: Maker) -> Workflow:
+        graph = maker()
+        if not isinstance(graph, StateGraph):
+            raise WorkflowInvalid(
+                f"{maker.__qualname__} returns {type(graph).__name__}; a StateGraph, not compiled, is expected"
+            )
+        return Workflow(
+            event_type=event_type,
+            desk=desk or maker.__name__,
+            graph=graph,
+            policy_hash=policy_hash,
+            timeout_s=timeout_s,
+            allowed=allowed,
+        )
+
+    return of
+
+
 def _source(runnable: Any) -> str:
     function = getattr(runnable, "afunc", None) or getattr(runnable, "func", None) or runnable
     try:

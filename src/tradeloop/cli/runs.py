@@ -53,6 +53,9 @@ def register(app: typer.Typer) -> None:
     runs.command("show", epilog=SHOW)(show)
     runs.command("watch", epilog=WATCH)(watch)
     orders.register(runs)
+    from tradeloop.cli.hindsight import FORK, fork  # it needs `period` of this module
+
+    runs.command("fork", epilog=FORK)(fork)
     app.add_typer(runs, name="runs")
 
 

@@ -11,6 +11,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from tradeloop.domain.actions import Action
 from tradeloop.domain.decisions import Decision
 from tradeloop.domain.events import WorkflowEvent
+from tradeloop.ports import Agents
 from tradeloop.workflow import GraphContext, Workflow, decision_of
 
 INTERRUPT = "__interrupt__"
@@ -35,7 +36,7 @@ class RehearsedActing:
         }
 
 
-async def rehearse(workflow: Workflow, event: WorkflowEvent) -> Decision | None:
+async def rehearse(workflow: Workflow, event: WorkflowEvent, agents: Agents | None = None) -> Decision | None:
     """Run the graph from its first node; None when it would wait for a person.
 
     Models and readers of the graph are called as ever; only effects are not.
@@ -48,6 +49,6 @@ async def rehearse(workflow: Workflow, event: WorkflowEvent) -> Decision | None:
     config: RunnableConfig = {"configurable": {"thread_id": str(event.event_id)}}
     async with asyncio.timeout(workflow.timeout_s):
         state: dict[str, Any] = await graph.ainvoke(
-            {"event": event.to_dict()}, config, context=GraphContext(acting=RehearsedActing())
+            {"event": event.to_dict()}, config, context=GraphContext(acting=RehearsedActing(), agents=agents)
         )
     return None if state.get(INTERRUPT) else decision_of(state)
