@@ -28,6 +28,11 @@ CHECKPOINTS = epilog(
     codes={0: "measured, whatever the figures"},
 )
 ENGINE = {0: "measured, whatever the figures", 1: "it broke off"}
+DESKS = epilog(
+    "tradeloop bench desks --seed 7 --cases 5000",
+    "tradeloop bench desks --only marketdata --data prices/ --json",
+    codes={0: "measured, whatever the shares", FOUND: "a desk acted by itself where that is wrong"},
+)
 ALL = epilog("tradeloop bench all --quick", "tradeloop bench all --json", codes=CODES)
 CHAOS = epilog(
     "tradeloop bench chaos --seed 1,2,3 --kills 100 --events 5000",
@@ -52,6 +57,7 @@ def register(app: typer.Typer) -> None:
         name = command.__name__
         ends = epilog(f"tradeloop bench {name}", f"tradeloop bench {name} --quick --json", codes=ENGINE)
         bench.command(name, epilog=ends)(command)
+    bench.command("desks", epilog=DESKS)(desks)
     bench.command("all", epilog=ALL)(everything)
     app.add_typer(bench, name="bench")
 
@@ -166,6 +172,36 @@ def workers(quick: QuickFlag = False, as_json: JsonAlone = False) -> None:
 
     repeats, seconds = (1, 1.0) if quick else (5, 5.0)
     _one("workers", lambda home: measure(home, repeats=repeats, seconds=seconds), quick=quick, as_json=as_json)
+
+
+def desks(
+    seed: Annotated[int, typer.Option(help="Seed of the cases; the same seed is the same cases.")] = 1,
+    cases: Annotated[int, typer.Option(min=20, help="How many in all, at least.")] = 5000,
+    data: Annotated[str, typer.Option(help="A folder of price files and fills to make the cases of.")] = "",
+    only: Annotated[str, typer.Option(help="Desks, by commas: marketdata, reconciliation, limits, settlement.")] = "",
+    tuning: Annotated[bool, typer.Option("--tuning", help="The cases that thresholds may be tuned on.")] = False,
+    as_json: JsonAlone = False,
+) -> None:
+    """How often the desks are right, and that they never act where that is wrong, with no model and with bad ones.
+
+    About 3 minutes for 5,000 cases. The last line of stdout is one JSON object, with the hash of all thresholds.
+    """
+    from pathlib import Path
+
+    from tradeloop.bench.desks.run import Wanted, run
+    from tradeloop.desks.shipped import NAMES
+    from tradeloop.errors import SettingInvalid
+
+    if data and not Path(data).is_dir():
+        raise SettingInvalid(f"--data {data}: there is no such folder.")
+    names = tuple(name.strip() for name in only.split(",") if name.strip()) or NAMES
+    for name in names:
+        if name not in NAMES:
+            raise SettingInvalid(f"there is no desk {name!r}.", hint=f"desks: {', '.join(NAMES)}")
+    wanted = Wanted(seed, cases, "tuning" if tuning else "test", Path(data) if data else None, names)
+    legs = run(wanted, json_alone=as_json)
+    if not all(target.met for leg in legs for target in leg.targets if "unsafe" in target.text):
+        raise typer.Exit(FOUND)
 
 
 def _one(name: str, measure: Callable[[Path], Leg], *, quick: bool, as_json: bool) -> None:

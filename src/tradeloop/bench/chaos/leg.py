@@ -70,11 +70,18 @@ class Course:
             self.wounds.append((fault, at, answered_at))
 
     def wait_until_calm(self) -> None:
-        """Wait until every event that is older than a moment is decided; gives up after a while."""
+        """Wait until a decision came after the last fault and none older than a moment is open; gives up after a while.
+
+        Without the first, a fault could follow another so soon that what it delays would be told as the other's.
+        """
         deadline = time.monotonic() + CALM_WITHIN_S
-        while self._open(CALM_S) and time.monotonic() < deadline:
+        while (self._open(CALM_S) or not self._has_gone_on()) and time.monotonic() < deadline:
             self._scene.look_after()
             time.sleep(POLL_S)
+
+    def _has_gone_on(self) -> bool:
+        last_at = self._watch.seen[-1].at if self._watch.seen else 0.0
+        return not self.wounds or last_at > self.wounds[-1][2]
 
     def _open(self, older_than_s: float = 0.0) -> list[UUID]:
         until = time.monotonic() - older_than_s
