@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tradeloop.desks.marketdata.batch import Batch
+from tradeloop.desks.marketdata.batch import Batch, CorporateAction
 from tradeloop.desks.marketdata.findings import Finding, listed, row_finding
 from tradeloop.desks.marketdata.policy import Rule, Thresholds
 from tradeloop.desks.marketdata.table import COLUMNS, PRICES, Flags, Floats, Table, spelled
@@ -38,7 +38,7 @@ class History:
     gaps: Floats
     """Logarithm of the open over the close before; NaN at 0."""
     raw: Floats
-    """As `returns`, with the actions still in."""
+    """As `returns`, with splits still in."""
     second: Floats
     """The second source's close; NaN where it has none."""
     is_intraday: bool = False
@@ -82,8 +82,12 @@ def history(batch: Batch, table: Table, expected: Sequence[date]) -> History:
     returns, gaps = np.full(len(days), np.nan), np.full(len(days), np.nan)
     returns[1:] = np.diff(closes)
     gaps[1:] = np.log(columns["open"][1:]) - closes[:-1]
+    dividends = [action for action in batch.corporate_actions if action.kind == "dividend"]
+    splits = [action for action in batch.corporate_actions if action.kind != "dividend"]
+    _take_out(dividends, days, returns, gaps)
     raw = returns.copy()
-    _take_out_actions(batch, days, returns, gaps)
+    if not batch.adjusted:
+        _take_out(splits, days, returns, gaps)
     announced = tuple(max(action.factor, 1 / action.factor) for action in batch.corporate_actions)
     return History(
         days=days,
@@ -108,10 +112,8 @@ def day_of(stamp: date) -> date:
     return stamp.date() if isinstance(stamp, datetime) else stamp
 
 
-def _take_out_actions(batch: Batch, days: list[date], returns: Floats, gaps: Floats) -> None:
-    for action in batch.corporate_actions:
-        if batch.adjusted and action.kind != "dividend":
-            continue
+def _take_out(actions: Sequence[CorporateAction], days: list[date], returns: Floats, gaps: Floats) -> None:
+    for action in actions:
         at = place(days, action.date)
         step = math.log(action.factor)
         # A series that is already adjusted does not jump: then there is nothing to take out.

@@ -66,7 +66,7 @@ def _shifted(past: History, common: Flags, limits: Thresholds) -> Finding | None
         both = common & np.isfinite(other)
         both[:1], both[-1:] = False, False
         alike = np.abs(close - other) <= tolerance * other
-        if np.count_nonzero(alike & both) > 0.8 * max(1, np.count_nonzero(both)):
+        if np.count_nonzero(alike & both) > 0.8 * max(1, int(np.count_nonzero(both))):
             way = "late" if lag > 0 else "early"
             told = f"the closes are the second source's, one bar {way}: dates are shifted"
             at = np.flatnonzero(common).tolist()
