@@ -83,11 +83,14 @@ def _level_finding(past: History, start: int, stop: int, shifted: list[int], lim
 def unapplied_actions(past: History, batch: Batch, limits: Thresholds) -> list[Finding]:
     """MD11: a split is announced, and the series does not show it, shows it twice or upside down."""
     found = []
+    dividends = {
+        action.date: math.log(action.factor) for action in batch.corporate_actions if action.kind == "dividend"
+    }
     for action in batch.corporate_actions:
         at, step = place(past.days, action.date), math.log(action.factor)
         if not at or past.rows[at] < 0 or abs(step) < limits.action_step or action.kind == "dividend":
             continue
-        what = _reaction(float(past.raw[at]), step, batch.adjusted, limits)
+        what = _reaction(float(past.raw[at]), step, dividends.get(action.date, 0.0), batch.adjusted, limits)
         if what:
             told = f"the {action.kind.replace('_', '-')} of {action.date} (factor {action.factor:.6g}) {what}"
             value = float(math.exp(past.raw[at]))
@@ -95,16 +98,17 @@ def unapplied_actions(past: History, batch: Batch, limits: Thresholds) -> list[F
     return found
 
 
-def _reaction(move: float, step: float, adjusted: bool | None, limits: Thresholds) -> str:
+def _reaction(move: float, step: float, dividend: float, adjusted: bool | None, limits: Thresholds) -> str:
     """What is wrong with the move on an action's day; empty when nothing is, or another rule's case."""
-    near = min(limits.level_tolerance, abs(step) / 2)
-    shows, still = abs(move - step) <= near, abs(move) <= near
-    if adjusted is False and still:
-        return "does not show in prices that are said to be unadjusted"
-    if adjusted is True and shows:
-        return "shows in prices that are said to be adjusted"
-    if shows or still:
-        return ""
-    if abs(move - 2 * step) <= near:
-        return "is applied twice"
-    return "is applied upside down" if abs(move + step) <= near else ""
+    still = "does not show in prices that are said to be unadjusted" if adjusted is False else ""
+    shows = "shows in prices that are said to be adjusted" if adjusted is True else ""
+    told = {
+        0.0: still,
+        dividend: still,  # of two explanations alike the earlier one stands: a dividend of that day comes first
+        step: shows,
+        step + dividend: shows,
+        2 * step: "is applied twice",
+        -step: "is applied upside down",
+    }
+    nearest = min(told, key=lambda each: abs(move - each))
+    return told[nearest] if abs(move - nearest) <= min(limits.level_tolerance, abs(step) / 2) else ""

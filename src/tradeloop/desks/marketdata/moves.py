@@ -38,7 +38,7 @@ class History:
     gaps: Floats
     """Logarithm of the open over the close before; NaN at 0."""
     raw: Floats
-    """As `returns`, with splits still in."""
+    """As `returns`, with the actions still in."""
     second: Floats
     """The second source's close; NaN where it has none."""
     is_intraday: bool = False
@@ -84,11 +84,11 @@ def history(batch: Batch, table: Table, expected: Sequence[date]) -> History:
     gaps[1:] = np.log(columns["open"][1:]) - closes[:-1]
     dividends = [action for action in batch.corporate_actions if action.kind == "dividend"]
     splits = [action for action in batch.corporate_actions if action.kind != "dividend"]
-    _take_out(dividends, days, returns, gaps)
     raw = returns.copy()
+    _take_out(dividends, days, returns, gaps)
     if not batch.adjusted:
         _take_out(splits, days, returns, gaps)
-    announced = tuple(max(action.factor, 1 / action.factor) for action in batch.corporate_actions)
+    announced = tuple(max(action.factor, 1 / action.factor) for action in splits)
     return History(
         days=days,
         rows=rows,
