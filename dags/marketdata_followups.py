@@ -1,4 +1,4 @@
-"""What tradeloop starts after a decision on a market-data batch: publish it, or fetch it again."""
+"""What tradeloop starts after a decision on a market-data batch: publish it, fetch it again, set rows aside."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk import dag, task
 
-SHOWN = ("decision_id", "action_digest", "symbol", "period")
+SHOWN = ("decision_id", "action_digest", "symbol", "period", "quarantined")
 
 
 def followup(dag_id: str, done: str) -> None:
@@ -17,7 +17,7 @@ def followup(dag_id: str, done: str) -> None:
         @task(task_id=dag_id)
         def log_decision(*, dag_run: Any = None) -> None:
             conf = dag_run.conf or {}
-            print(done, *(f"{name}={conf.get(name, '')}" for name in SHOWN))
+            print(done, *(f"{name}={conf[name]}" for name in SHOWN if name in conf))
 
         log_decision()
 
@@ -26,3 +26,4 @@ def followup(dag_id: str, done: str) -> None:
 
 followup("publish_batch", "published")
 followup("refetch_batch", "asked the vendor again")
+followup("quarantine_rows", "set rows aside, nothing published")

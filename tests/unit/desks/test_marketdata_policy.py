@@ -25,11 +25,13 @@ def line_of(text: str) -> int:
     return next(number for number, line in enumerate(TEXT.splitlines(), 1) if text in line)
 
 
-def test_the_shipped_policy_answers_every_rule_and_acts_only_by_its_two_dags() -> None:
+def test_the_shipped_policy_answers_every_rule_and_acts_only_by_its_three_dags() -> None:
     policy = load_policy()
 
     assert set(policy.rules) == set(Rule)
-    assert {action.target for action in policy.actions.values() if action} == {"publish_batch", "refetch_batch"}
+    assert {action.target for action in policy.actions.values() if action} == {
+        "publish_batch", "quarantine_rows", "refetch_batch",
+    }  # fmt: skip
     assert policy.actions[Outcome.ESCALATE] is None
 
 
@@ -115,6 +117,6 @@ def test_the_digest_is_of_the_meaning_and_not_of_the_spelling(tmp_path: Path) ->
 
 
 def test_a_firms_own_policy_is_named_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TRADELOOP_MARKETDATA_POLICY", str(changed(tmp_path, 'version: "1.0.0"', 'version: "7"')))
+    monkeypatch.setenv("TRADELOOP_MARKETDATA_POLICY", str(changed(tmp_path, 'version: "1.1.0"', 'version: "7"')))
 
     assert load_policy().version == "7"

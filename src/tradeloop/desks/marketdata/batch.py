@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import re
 from calendar import monthrange
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeVar  # Any: JSON from outside
-from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from tradeloop.desks.marketdata.documents import Reference, json_object, read_object, read_reference
 from tradeloop.domain.canonical import canonical_json
 from tradeloop.errors import EventInvalid, ReferenceInvalid
 
 INLINE_LIMIT_BYTES: Final = 65_536
 """What a producer may put into the event itself. More would be copied into inbox, checkpoint and record."""
-MAX_BATCH_BYTES: Final = 64 * 1024 * 1024
-"""The largest referenced file that is read: about 500,000 bars. More would let one event fill a worker's memory."""
+MAX_INTRADAY_DAYS: Final = 100
+"""Each expected minute is counted one by one; a longer period would let one event fill a worker's memory."""
 _CELL_CHARS: Final = 40
 """A longer cell is no price and no date; it is cut, so that a finding that quotes it stays readable."""
 
 Model = TypeVar("Model", bound=BaseModel)
+Frequency = Literal["1min", "1h", "1d", "1wk"]
 AssetClass = Literal["index", "equity", "etf", "fund", "crypto", "fx", "rate", "spread", "commodity"]
 
 
@@ -47,20 +47,16 @@ class Bar(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     date: Cell = None
+    """A day `2009-07-14`; for bars within a day the start of the bar with its offset, `2009-07-14T13:30:00+00:00`."""
     open: Cell = None
     high: Cell = None
     low: Cell = None
     close: Cell = None
     volume: Cell = None
-
-
-class Reference(BaseModel):
-    """A file below the worker's reference root, bound by its digest."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-    uri: str = Field(min_length=1, max_length=2000)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    size_bytes: int = Field(ge=0)
+    bid: Cell = None
+    ask: Cell = None
+    symbol: Cell = None
+    """Where a feed mixes instruments: another symbol than the batch's is a finding."""
 
 
 class CorporateAction(BaseModel):
@@ -68,7 +64,8 @@ class CorporateAction(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     date: date
-    factor: float = Field(gt=0, allow_inf_nan=False)
+    factor: float = Field(ge=1e-9, le=1e9, allow_inf_nan=False)
+    kind: Literal["split", "dividend", "spin_off"] = "split"
 
 
 class SecondSource(BaseModel):
@@ -78,6 +75,34 @@ class SecondSource(BaseModel):
     name: str = Field(default="second source", min_length=1, max_length=60, pattern=r"^[A-Za-z0-9][\w .-]*$")
     bars: tuple[Bar, ...] = ()
     reference: Reference | None = None
+
+
+class OtherFrequency(BaseModel):
+    """The same period at another frequency: finer bars must add up to the coarser ones."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    frequency: Frequency
+    bars: tuple[Bar, ...] = ()
+    reference: Reference | None = None
+
+
+class Identity(BaseModel):
+    """Which instrument bears the symbol from a day on, as a map file has it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    from_: date = Field(alias="from")
+    id: str = Field(min_length=1, max_length=40, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]*$")
+    """What stays when a name changes: an ISIN, a FIGI, the vendor's own key."""
+
+
+class Evidence(BaseModel):
+    """JSON files that only the agents' tools read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    second_source: Reference | None = None
+    corporate_actions: Reference | None = None
+    calendar: Reference | None = None
+    history: Reference | None = None
 
 
 class Batch(BaseModel):
@@ -90,18 +115,33 @@ class Batch(BaseModel):
     calendar: str = Field(default="XNYS", pattern=r"^[A-Za-z0-9_/]{1,20}$")
     """The exchange's market identifier code (ISO 10383), as exchange_calendars knows it."""
     asset_class: AssetClass = "equity"
+    frequency: Frequency = "1d"
     bars: tuple[Bar, ...]
     context: tuple[Bar, ...] = ()
     """The bars before the period, already accepted once: they give the scale and are never judged."""
     corporate_actions: tuple[CorporateAction, ...] = ()
+    """Inline, or as `{"reference": ...}` to a file with a list of that name."""
+    adjusted: bool | None = None
+    """Whether prices before a corporate action are already on the scale after it; None: not known."""
     second_source: SecondSource | None = None
+    other_frequency: OtherFrequency | None = None
+    identities: tuple[Identity, ...] = ()
+    """Oldest first. Empty: nobody told."""
+    evidence: Evidence = Evidence()
     attempt: int = Field(default=0, ge=0, le=1000)
     """How often this period was fetched again before."""
 
     @model_validator(mode="after")
     def _readable_period(self) -> Self:
-        period_bounds(self.period)
+        first, last = period_bounds(self.period)
+        if self.is_intraday and (last - first).days > MAX_INTRADAY_DAYS:
+            raise ValueError(f"a batch of {self.frequency} bars spans at most {MAX_INTRADAY_DAYS} days")
         return self
+
+    @property
+    def is_intraday(self) -> bool:
+        """Whether bars are stamped by the minute."""
+        return self.frequency in ("1min", "1h")
 
     @property
     def first_day(self) -> date:
@@ -143,65 +183,36 @@ def open_batch(data: dict[str, Any], root: Path) -> tuple[Batch, str]:
         reference = _validated(Reference, data["reference"], EventInvalid, "payload.data.reference")
         raw = read_reference(reference, root)
         beside = {key: value for key, value in data.items() if key != "reference"}
-        batch = _validated(Batch, {**_json_object(raw, reference.uri), **beside}, ReferenceInvalid, reference.uri)
+        content = {**json_object(raw, reference.uri), **beside}
+        batch = _validated(Batch, _with_actions(content, root), ReferenceInvalid, reference.uri)
         digest = reference.sha256
     else:
-        batch = _validated(Batch, data, EventInvalid, "payload.data")
+        batch = _validated(Batch, _with_actions(data, root), EventInvalid, "payload.data")
         # An ignored field may hold a lone surrogate, which JSON spells and UTF-8 does not.
         digest = sha256(canonical_json(data).encode("utf-8", "surrogatepass")).hexdigest()
-    source = batch.second_source
+    return _with_other_bars(batch, root), digest
+
+
+def _with_actions(data: dict[str, Any], root: Path) -> dict[str, Any]:
+    given = data.get("corporate_actions")
+    if not isinstance(given, dict):
+        return data
+    where = "payload.data.corporate_actions.reference"
+    reference = _validated(Reference, given.get("reference"), EventInvalid, where)
+    return data | {"corporate_actions": read_object(reference, root).get("corporate_actions")}
+
+
+def _with_other_bars(batch: Batch, root: Path) -> Batch:
+    source, finer = batch.second_source, batch.other_frequency
     if source is not None and source.reference is not None:
-        content = _json_object(read_reference(source.reference, root), source.reference.uri)
-        filled = {"name": source.name, "bars": content.get("bars", [])}
+        filled = {"name": source.name, "bars": read_object(source.reference, root).get("bars", [])}
         resolved = _validated(SecondSource, filled, ReferenceInvalid, source.reference.uri)
         batch = batch.model_copy(update={"second_source": resolved})
-    return batch, digest
-
-
-def read_reference(reference: Reference, root: Path) -> bytes:
-    """The bytes of a referenced file, once size and sha256 were found to be right.
-
-    Raises:
-        ReferenceInvalid: not a plain file below `root`, or altered.
-    """
-    parts = urlsplit(reference.uri)
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-        raise ReferenceInvalid(
-            f"{reference.uri!r:.200} is not taken; a file:// address below {root} is expected",
-            hint="load the batch below TRADELOOP_REFERENCE_ROOT",
-        )
-    try:
-        base, path = root.resolve(), Path(unquote(parts.path)).resolve(strict=True)
-        if not path.is_relative_to(base) or not path.is_file():
-            raise ReferenceInvalid(
-                f"{path} is no file below {base}", hint="TRADELOOP_REFERENCE_ROOT names the only folder that is read"
-            )
-        size_bytes = path.stat().st_size
-        if size_bytes != reference.size_bytes or size_bytes > MAX_BATCH_BYTES:
-            raise ReferenceInvalid(
-                f"{path} has {size_bytes:,} bytes; the event says {reference.size_bytes:,}, "
-                f"at most {MAX_BATCH_BYTES:,} are read"
-            )
-        raw = path.read_bytes()
-    except (OSError, ValueError, RuntimeError) as problem:  # RuntimeError: a loop of links
-        raise ReferenceInvalid(f"{reference.uri!r:.200} cannot be read: {problem}") from problem
-    found = sha256(raw).hexdigest()
-    if found != reference.sha256:
-        raise ReferenceInvalid(f"{path} was altered: its sha256 is {found}, the event says {reference.sha256}")
-    return raw
-
-
-def _json_object(raw: bytes, where: str) -> dict[str, Any]:
-    def refuse(name: str) -> None:
-        raise ValueError(f"{name} is no JSON number")
-
-    try:
-        value = json.loads(raw, parse_constant=refuse)
-    except (ValueError, RecursionError) as problem:
-        raise ReferenceInvalid(f"{where} is not JSON: {problem}") from problem
-    if not isinstance(value, dict):
-        raise ReferenceInvalid(f"{where} holds a JSON {type(value).__name__}; an object is expected")
-    return value
+    if finer is not None and finer.reference is not None:
+        filled = {"frequency": finer.frequency, "bars": read_object(finer.reference, root).get("bars", [])}
+        other = _validated(OtherFrequency, filled, ReferenceInvalid, finer.reference.uri)
+        batch = batch.model_copy(update={"other_frequency": other})
+    return batch
 
 
 def _validated(model: type[Model], value: object, error: type[Exception], where: str) -> Model:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from tradeloop.desks.marketdata import moves, rows
+from tradeloop.desks.marketdata import drift, levels, moves, rows, sources
 from tradeloop.desks.marketdata.batch import Batch
 from tradeloop.desks.marketdata.findings import LISTED, Facts, Finding
 from tradeloop.desks.marketdata.policy import Thresholds
-from tradeloop.desks.marketdata.sessions import sessions
+from tradeloop.desks.marketdata.sessions import expected_stamps
 from tradeloop.desks.marketdata.table import Table
 
 MAX_FINDINGS: Final = 50
@@ -24,22 +24,33 @@ def gather(batch: Batch, limits: Thresholds) -> Facts:
     Raises:
         EventInvalid: the batch's calendar is unknown or does not reach its period.
     """
-    expected = sessions(batch.calendar, batch.first_day, batch.last_day)
-    table = Table.read(batch.bars)
+    expected = expected_stamps(batch)
+    table = Table.read(batch.bars, batch.frequency)
     past = moves.history(batch, table, expected)
-    jumps, explained = moves.level_jumps(past, limits)
-    found = [
-        *moves.short_history(past, limits),
-        *rows.schema(table, batch, limits),
-        *rows.non_positive(table, batch, limits),
+    jumps, explained = levels.level_jumps(past, limits)
+    along = [
         *rows.ohlc(table, limits),
-        *rows.duplicates(table),
-        *rows.missing_sessions(table, expected, batch),
-        *rows.off_calendar(table, expected, batch),
+        *rows.non_positive(table, batch, limits),
         *moves.stale(past, limits),
         *jumps,
-        *moves.volume(past, batch, table, limits),
+        *levels.unapplied_actions(past, batch, limits),
         *moves.outliers(past, explained, limits),
+    ]
+    found = [
+        *along,
+        *moves.short_history(past, limits),
+        *rows.schema(table, batch, limits),
+        *rows.foreign(table, batch),
+        *rows.duplicates(table),
+        *rows.missing_sessions(table, expected, batch, limits),
+        *rows.off_calendar(table, expected, batch),
+        *rows.quotes(table, limits),
+        *moves.volume(past, batch, table, limits),
+        *drift.clock(table, expected, batch, limits),
+        *drift.identity(past, batch, limits),
+        *drift.units(past, batch, limits),
+        *sources.second_source(past, along, limits),
+        *sources.other_frequency(table, batch, limits),
     ]
     kept = _first_of_each_rule(found)
     present = {day for day in table.days if day is not None}

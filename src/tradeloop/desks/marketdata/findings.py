@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pydantic import BaseModel, ConfigDict
 
 from tradeloop.desks.marketdata.policy import Rule
-from tradeloop.desks.marketdata.table import Table
+from tradeloop.desks.marketdata.table import Table, spelled
 
 LISTED = 50
 """Dates and rows that one finding lists; `count` has them all. More would make the decision's record unwieldy."""
@@ -21,7 +21,7 @@ class Finding(BaseModel):
     """F-01, F-02, ... within the batch, in the order of rule and date."""
     rule: Rule
     dates: tuple[str, ...] = ()
-    """ISO days, at most LISTED."""
+    """ISO days, or minutes in UTC as `2009-07-14T13:30Z`; at most LISTED."""
     rows: tuple[int, ...] = ()
     """Places in the batch's `bars`, from 0, at most LISTED; empty when it is about bars that are absent."""
     count: int = 0
@@ -30,9 +30,11 @@ class Finding(BaseModel):
     """The figure: a move as a fraction, a ratio, a count of bars; the sentence names its unit."""
     threshold: float | None = None
     score: float | None = None
-    """MD09 and MD19: distance from the median in MAD."""
+    """MD09, MD19: distance from the median in MAD."""
     confirmed: bool | None = None
     """Whether a second source agrees; None: there is none for that day."""
+    other: float | None = None
+    """What the second source, or the other frequency, says: a close."""
     sentence: str
 
 
@@ -59,7 +61,7 @@ def row_finding(
     threshold: float | None = None,
 ) -> Finding:
     """A finding about rows of a table."""
-    days = sorted({day.isoformat() for row in rows if (day := table.days[row]) is not None})
+    days = sorted({spelled(day) for row in rows if (day := table.days[row]) is not None})
     return Finding(
         rule=rule,
         dates=tuple(days),

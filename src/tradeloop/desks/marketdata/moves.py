@@ -1,11 +1,11 @@
-"""Checks along the series, against the bars before: stale bars, level jumps, outliers, volume (MD08 to MD12, MD19)."""
+"""Checks along the series, against the bars before: stale bars, outliers, volume (MD00, MD08, MD09, MD12, MD19)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Final
 
 import numpy as np
@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 from tradeloop.desks.marketdata.batch import Batch, CorporateAction
 from tradeloop.desks.marketdata.findings import Finding, listed, row_finding
 from tradeloop.desks.marketdata.policy import Rule, Thresholds
-from tradeloop.desks.marketdata.table import COLUMNS, PRICES, Flags, Floats, Table
+from tradeloop.desks.marketdata.table import COLUMNS, PRICES, Flags, Floats, Table, spelled
 
 _MAD_FLOOR: Final = 1e-4
 """One basis point: a pegged or flat series has a MAD of 0, and every tick would be infinitely far out."""
 _SCALE_BARS: Final = 10
 """With fewer returns than this in all there is no scale, and every large move counts as extreme."""
+
+_LEAST_RATIO: Final = 1.2
+"""A smaller announced factor is no level: many true moves are as large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,13 @@ class History:
     """Difference of the closes' logarithms, known corporate actions taken out; NaN at 0."""
     gaps: Floats
     """Logarithm of the open over the close before; NaN at 0."""
+    raw: Floats
+    """As `returns`, with the actions still in."""
     second: Floats
     """The second source's close; NaN where it has none."""
+    is_intraday: bool = False
+    announced: tuple[float, ...] = ()
+    """Factors, 1.2 or more, of known corporate actions, each way up."""
 
     def __len__(self) -> int:
         return len(self.days)
@@ -53,14 +61,16 @@ class History:
 
 def history(batch: Batch, table: Table, expected: Sequence[date]) -> History:
     """Join context and batch; rows that cannot be read, come twice or have no session are left out."""
-    context = Table.read(batch.context)
-    open_days, first_day = set(expected), batch.first_day
+    context = Table.read(batch.context, batch.frequency)
+    open_at = set(expected)
+    begins = expected[0] if expected else None if batch.is_intraday else batch.first_day
     picked: dict[date, tuple[Table, int]] = {}
     for source, whole in ((context, context.whole), (table, table.whole)):
         for row in np.flatnonzero(whole).tolist():
             day = source.days[row]
-            usable = day in open_days if source is table else day is not None and day < first_day
-            if day is not None and usable and source.values["close"][row] > 0 and source.values["open"][row] > 0:
+            if day is None or source.values["close"][row] <= 0 or source.values["open"][row] <= 0:
+                continue
+            if day in open_at if source is table else begins is not None and day < begins:
                 picked.setdefault(day, (source, row))
     days = sorted(picked)
     columns = {
@@ -72,13 +82,39 @@ def history(batch: Batch, table: Table, expected: Sequence[date]) -> History:
     returns, gaps = np.full(len(days), np.nan), np.full(len(days), np.nan)
     returns[1:] = np.diff(closes)
     gaps[1:] = np.log(columns["open"][1:]) - closes[:-1]
-    _take_out_actions(batch.corporate_actions, days, returns, gaps)
-    return History(days, rows, columns, returns, gaps, _second_closes(batch, days))
+    dividends = [action for action in batch.corporate_actions if action.kind == "dividend"]
+    splits = [action for action in batch.corporate_actions if action.kind != "dividend"]
+    raw = returns.copy()
+    _take_out(dividends, days, returns, gaps)
+    if not batch.adjusted:
+        _take_out(splits, days, returns, gaps)
+    announced = tuple(max(action.factor, 1 / action.factor) for action in splits)
+    return History(
+        days=days,
+        rows=rows,
+        columns=columns,
+        returns=returns,
+        gaps=gaps,
+        raw=raw,
+        second=_second_closes(batch, days),
+        is_intraday=batch.is_intraday,
+        announced=tuple(factor for factor in announced if factor >= _LEAST_RATIO),
+    )
 
 
-def _take_out_actions(actions: Sequence[CorporateAction], days: list[date], returns: Floats, gaps: Floats) -> None:
+def place(days: Sequence[date], day: date) -> int | None:
+    """Where the first bar on or after a day stands."""
+    return next((at for at, stamp in enumerate(days) if day_of(stamp) >= day), None)
+
+
+def day_of(stamp: date) -> date:
+    """The stamp's day in UTC."""
+    return stamp.date() if isinstance(stamp, datetime) else stamp
+
+
+def _take_out(actions: Sequence[CorporateAction], days: list[date], returns: Floats, gaps: Floats) -> None:
     for action in actions:
-        at = next((index for index, day in enumerate(days) if day >= action.date), None)
+        at = place(days, action.date)
         step = math.log(action.factor)
         # A series that is already adjusted does not jump: then there is nothing to take out.
         if at and abs(returns[at] - step) < abs(returns[at]):
@@ -89,7 +125,7 @@ def _take_out_actions(actions: Sequence[CorporateAction], days: list[date], retu
 def _second_closes(batch: Batch, days: list[date]) -> Floats:
     if batch.second_source is None:
         return np.full(len(days), np.nan)
-    other = Table.read(batch.second_source.bars)
+    other = Table.read(batch.second_source.bars, batch.frequency)
     closes = {day: float(close) for day, close in zip(other.days, other.values["close"], strict=True) if close > 0}
     return np.array([closes.get(day, math.nan) for day in days], dtype=np.float64)
 
@@ -101,75 +137,24 @@ def stale(past: History, limits: Thresholds) -> list[Finding]:
     if count > 1:
         same[1:] = np.logical_and.reduce([_equal(past.columns[name]) for name in COLUMNS])
     flat = _flat(past)
+    if past.is_intraday:
+        flat = flat | ~(past.columns["volume"] > 0)
+    often, seldom = limits.stale_bars, limits.stale_flat_bars
+    if past.is_intraday:
+        often, seldom = limits.stale_minutes, limits.stale_quiet_minutes
     found, start = [], 0
     for at in range(1, count + 1):
         if at < count and same[at]:
             continue
-        length, need = at - start, limits.stale_flat_bars if flat[start] else limits.stale_bars
+        length, need = at - start, seldom if flat[start] else often
         repeated = [each for each in range(start + 1, at) if past.rows[each] >= 0]
         if length >= need and repeated:
-            told = f"{length} bars in a row are the same, from {past.days[start]} to {past.days[at - 1]}"
-            found.append(_finding(Rule.STALE, past, repeated, told, value=float(length), threshold=float(need)))
+            told = (
+                f"{length} bars in a row are the same, from {spelled(past.days[start])} to {spelled(past.days[at - 1])}"
+            )
+            found.append(series_finding(Rule.STALE, past, repeated, told, value=float(length), threshold=float(need)))
         start = at
     return found
-
-
-def level_jumps(past: History, limits: Thresholds) -> tuple[list[Finding], Flags]:
-    """MD10: prices jump by a split's or a unit's factor, for one bar, for some, or to the end.
-
-    Returns the findings and which returns they explain, so that no other check names them again.
-    """
-    ratios = np.log(np.array(limits.level_ratios))
-    steps = np.concatenate([ratios, -ratios])
-    nearest = np.abs(past.returns[:, None] - steps).argmin(axis=1) if len(past) else np.zeros(0, dtype=np.int64)
-    step = steps[nearest]
-    with np.errstate(invalid="ignore"):
-        near = np.abs(past.returns - step) <= limits.level_tolerance
-        opened = np.abs(past.gaps - step) <= limits.level_tolerance
-        certain = np.abs(step) >= math.log(limits.level_certain_ratio) - 1e-9
-    jumps = near & (opened | certain)
-    found = []
-    for start, stop, back in _segments(np.flatnonzero(jumps).tolist(), step, len(past)):
-        shifted = [at for at in range(start, stop) if past.rows[at] >= 0]
-        ends_here = back and past.rows[stop] >= 0
-        # A level that shifted during the context and stays was decided upon when it came.
-        if past.rows[start] >= 0 or ends_here:
-            found.append(_level_finding(past, start, stop, shifted or [stop], limits))
-    return found, jumps
-
-
-def _segments(jumps: list[int], step: Floats, count: int) -> list[tuple[int, int, bool]]:
-    """From each jump to the one that takes it back (then True), to the next jump, or to the end."""
-    segments: list[tuple[int, int, bool]] = []
-    pending: int | None = None
-    for at in jumps:
-        back = pending is not None and abs(step[at] + step[pending]) < 1e-9
-        if pending is not None:
-            segments.append((pending, at, back))
-        pending = None if back else at
-    if pending is not None:
-        segments.append((pending, count, False))
-    return segments
-
-
-def _level_finding(past: History, start: int, stop: int, shifted: list[int], limits: Thresholds) -> Finding:
-    ratio = float(math.exp(past.returns[start]))
-    factor = ratio if ratio >= 1 else 1 / ratio
-    near = min(limits.level_ratios, key=lambda known: abs(math.log(known / factor)))
-    first, last = past.days[start], past.days[stop - 1]
-    if stop == start + 1 and stop < len(past):
-        span = f"on {first} and back on the next bar"
-    elif stop < len(past):
-        span = f"from {first} to {last}"
-    else:
-        span = f"on {first} and stay there" if start < len(past) - 1 else f"on {first}, the last bar"
-    way = "up" if ratio >= 1 else "down"
-    told = f"prices jump {way} by a factor near {near:g} ({factor:.4g}) {span}, without a known corporate action"
-    agrees = past.confirmed(start, limits.second_source_tolerance) if past.rows[start] >= 0 else None
-    found = _finding(
-        Rule.LEVEL, past, shifted, told + _second(agrees), value=ratio, threshold=math.exp(limits.level_tolerance) - 1
-    )
-    return found.model_copy(update={"confirmed": agrees})
 
 
 def outliers(past: History, explained: Flags, limits: Thresholds) -> list[Finding]:
@@ -240,22 +225,28 @@ def _outlier_finding(past: History, seen: _Outlier, limits: Thresholds) -> Findi
     if seen.is_displaced:
         turn += ", the whole bar apart from both neighbours"
     size = f"{seen.move:+.1%}".replace("-", "−")
-    told = f"{size} on {past.days[seen.at]}, {distance}, {turn}{_second(agrees)}"
+    told = f"{size} on {spelled(past.days[seen.at])}, {distance}, {turn}{told_by_second(agrees)}"
     rule = Rule.EXTREME if seen.reversed_share is None else Rule.SPIKE
-    found = _finding(rule, past, [seen.at], told, value=seen.move, threshold=seen.least)
-    return found.model_copy(update={"confirmed": agrees, "score": round(seen.score, 2) if known else None})
+    found = series_finding(rule, past, [seen.at], told, value=seen.move, threshold=seen.least)
+    other = None if agrees is None else float(past.second[seen.at])
+    return found.model_copy(
+        update={"confirmed": agrees, "other": other, "score": round(seen.score, 2) if known else None}
+    )
 
 
 def volume(past: History, batch: Batch, table: Table, limits: Thresholds) -> list[Finding]:
     """MD12: volume below zero, zero where the asset class trades, or far above the bars before."""
     found = []
     given = table.values["volume"]
+    needed = batch.asset_class in limits.volume_required and not batch.is_intraday
     for rows, told in (
         (np.flatnonzero(given < 0).tolist(), "volume is negative"),
-        (np.flatnonzero(given == 0).tolist() if batch.asset_class in limits.volume_required else [], "volume is zero"),
+        (np.flatnonzero(given == 0).tolist() if needed else [], "volume is zero"),
     ):
         if rows:
             found.append(row_finding(Rule.VOLUME, table, rows, f"{told} on {listed(map(table.label, rows))}"))
+    if past.is_intraday:  # an auction's minute has a hundred times the volume of a quiet one
+        return found
     traded = past.columns["volume"]
     # No median is below the smallest volume: few bars need theirs computed.
     least = float(np.min(traded[traded > 0], initial=math.inf))
@@ -266,8 +257,11 @@ def volume(past: History, batch: Batch, table: Table, limits: Thresholds) -> lis
             continue
         multiple = float(traded[at] / np.median(before))
         if multiple > limits.volume_multiple:
-            told = f"volume on {past.days[at]} is {multiple:.1f} times the median of the {len(before)} bars before"
-            found.append(_finding(Rule.VOLUME, past, [at], told, value=multiple, threshold=limits.volume_multiple))
+            day = spelled(past.days[at])
+            told = f"volume on {day} is {multiple:.1f} times the median of the {len(before)} bars before"
+            found.append(
+                series_finding(Rule.VOLUME, past, [at], told, value=multiple, threshold=limits.volume_multiple)
+            )
     return found
 
 
@@ -293,16 +287,20 @@ def _flat(past: History) -> Flags:
     return same
 
 
-def _second(agrees: bool | None) -> str:
+def told_by_second(agrees: bool | None) -> str:
+    """What a sentence adds about the second source."""
     if agrees is None:
         return ", no second source"
     return ", confirmed by the second source" if agrees else ", contradicted by the second source"
 
 
-def _finding(rule: Rule, past: History, at: list[int], sentence: str, *, value: float, threshold: float) -> Finding:
+def series_finding(
+    rule: Rule, past: History, at: list[int], sentence: str, *, value: float, threshold: float
+) -> Finding:
+    """A finding about bars of a series, by their places in it."""
     return Finding(
         rule=rule,
-        dates=tuple(past.days[each].isoformat() for each in at),
+        dates=tuple(spelled(past.days[each]) for each in at),
         rows=tuple(int(past.rows[each]) for each in at if past.rows[each] >= 0),
         count=len(at),
         value=value,

@@ -36,11 +36,18 @@ class Rule(StrEnum):
     DUPLICATE = "MD04"
     GAP = "MD05"
     OFF_CALENDAR = "MD06"
+    SHIFT = "MD07"
     STALE = "MD08"
     SPIKE = "MD09"
     LEVEL = "MD10"
+    ACTION = "MD11"
     VOLUME = "MD12"
+    CROSS_SOURCE = "MD13"
+    CROSS_FREQUENCY = "MD14"
     TRUNCATED = "MD15"
+    QUOTE = "MD16"
+    IDENTITY = "MD17"
+    DRIFT = "MD18"
     EXTREME = "MD19"
 
 
@@ -60,13 +67,31 @@ class Thresholds(PolicyPart):
     level_ratios: tuple[Annotated[float, Field(gt=1.2, le=1_000_000)], ...] = Field(min_length=1)
     level_tolerance: float = Field(gt=0, le=0.2)
     level_certain_ratio: float = Field(gt=1)
+    level_any_ratio: float = Field(gt=1)
+    action_step: float = Field(gt=0, le=1)
     stale_bars: int = Field(ge=2)
     stale_flat_bars: int = Field(ge=2)
+    stale_minutes: int = Field(ge=2)
+    stale_quiet_minutes: int = Field(ge=2)
+    gap_minutes: int = Field(ge=1)
+    gap_hours: int = Field(ge=1)
+    gap_share: Share
+    shift_share: Share
+    shift_bars_min: int = Field(ge=2)
     volume_multiple: float = Field(gt=1)
     volume_required: tuple[AssetClass, ...]
     non_positive_allowed: tuple[AssetClass, ...]
     ohlc_tolerance: float = Field(ge=0, le=0.01)
     second_source_tolerance: Share
+    second_source_bars_min: int = Field(ge=2)
+    cross_frequency_tolerance: Share
+    quote_spread_multiple: float = Field(gt=1)
+    quote_spread_share: Share
+    quote_bars_min: int = Field(ge=2)
+    identity_gap_sessions: int = Field(ge=1)
+    drift_ks: Share
+    drift_volume_ratio: float = Field(gt=1)
+    drift_bars_min: int = Field(ge=2)
 
 
 class Between(PolicyPart):
@@ -85,6 +110,15 @@ class RulePolicy(PolicyPart):
     between: Between | None = None
     confirmed: Outcome | None = None
     contradicted: Outcome | None = None
+    ambiguous: tuple[Outcome, ...] = ()
+    """Less cautious answers that agents may give where no second source has the bar. Never one that publishes."""
+
+    @model_validator(mode="after")
+    def _nothing_published(self) -> Self:
+        for outcome in self.ambiguous:
+            if outcome in (Outcome.ACCEPT, Outcome.ACCEPT_WITH_NOTE):
+                raise ValueError(f"ambiguous may not hold {outcome}: agents alone never publish what a rule held")
+        return self
 
 
 class ActionPolicy(PolicyPart):

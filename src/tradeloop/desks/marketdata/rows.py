@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime, timedelta
 
 import numpy as np
 
 from tradeloop.desks.marketdata.batch import Batch
 from tradeloop.desks.marketdata.findings import Finding, listed, row_finding
 from tradeloop.desks.marketdata.policy import Rule, Thresholds
-from tradeloop.desks.marketdata.table import COLUMNS, PRICES, Table
+from tradeloop.desks.marketdata.sessions import monday
+from tradeloop.desks.marketdata.table import COLUMNS, PRICES, Table, spelled
 
 
 def schema(table: Table, batch: Batch, limits: Thresholds) -> list[Finding]:
@@ -83,14 +84,19 @@ def duplicates(table: Table) -> list[Finding]:
 
 
 def off_calendar(table: Table, expected: Sequence[date], batch: Batch) -> list[Finding]:
-    """MD06: a bar outside the period, or on a day when the exchange was closed."""
-    open_days, first_day, last_day = set(expected), batch.first_day, batch.last_day
+    """MD06: a bar outside the period, or at a time when the exchange was closed."""
+    open_at, first_day, last_day = set(expected), batch.first_day, batch.last_day
+    if batch.frequency == "1wk":
+        first_day = monday(first_day)
+    if batch.is_intraday:  # a session may begin on the day before in UTC, and end on the day after
+        first_day, last_day = first_day - timedelta(days=1), last_day + timedelta(days=1)
     outside: list[int] = []
     closed: list[int] = []
     for row, day in enumerate(table.days):
-        if day is None or day in open_days:
+        if day is None or day in open_at:
             continue
-        (closed if first_day <= day <= last_day else outside).append(row)
+        inside = first_day <= (day.date() if isinstance(day, datetime) else day) <= last_day
+        (closed if inside else outside).append(row)
     told = (
         (closed, f"{batch.calendar} had no session on {_on(table, closed)}"),
         (outside, f"{_on(table, outside)} lies outside the period {batch.period}"),
@@ -98,31 +104,82 @@ def off_calendar(table: Table, expected: Sequence[date], batch: Batch) -> list[F
     return [row_finding(Rule.OFF_CALENDAR, table, rows, text) for rows, text in told if rows]
 
 
-def missing_sessions(table: Table, expected: Sequence[date], batch: Batch) -> list[Finding]:
-    """MD05: a session without a bar; MD15: the last sessions are absent."""
+def foreign(table: Table, batch: Batch) -> list[Finding]:
+    """MD01: a row of another symbol: one event is about one instrument."""
+    rows = [row for row, cell in enumerate(table.cells["symbol"]) if cell is not None and cell != batch.symbol]
+    if not rows:
+        return []
+    return [row_finding(Rule.SCHEMA, table, rows, f"another symbol than {batch.symbol} in {_on(table, rows)}")]
+
+
+def quotes(table: Table, limits: Thresholds) -> list[Finding]:
+    """MD16: a bid at or above the ask, or a spread far beyond the batch's own."""
+    bid, ask = table.values["bid"], table.values["ask"]
+    crossed = np.flatnonzero(bid >= ask).tolist()
+    found = []
+    if crossed:
+        row = crossed[0]
+        told = f"bid {table.cells['bid'][row]} is not below ask {table.cells['ask'][row]} in {_on(table, crossed)}"
+        found.append(row_finding(Rule.QUOTE, table, crossed, told, value=float(bid[row] - ask[row]), threshold=0.0))
+    spread = np.where(bid < ask, (ask - bid) / ((ask + bid) / 2), np.nan)
+    known = spread[np.isfinite(spread)]
+    if len(known) >= limits.quote_bars_min:
+        bound = limits.quote_spread_multiple * float(np.median(known))
+        wide = np.flatnonzero((spread > bound) & (spread > limits.quote_spread_share)).tolist()
+        if wide:
+            worst = float(np.nanmax(spread))
+            told = f"the spread of {worst:.2%} in {_on(table, wide)} is far above the median {np.median(known):.3%}"
+            found.append(row_finding(Rule.QUOTE, table, wide, told, value=worst, threshold=bound))
+    return found
+
+
+def missing_sessions(table: Table, expected: Sequence[date], batch: Batch, limits: Thresholds) -> list[Finding]:
+    """MD05: a session without a bar; MD15: the last sessions are absent.
+
+    Within a day the same of minutes, where enough of them are missing in a row: not every minute has a trade.
+    """
     present = {day for day in table.days if day is not None}
     missing = [day for day in expected if day not in present]
-    last = max(present & set(expected), default=date.min)
+    last = max(present & set(expected), default=None)
+    inside = [day for day in missing if last is not None and day < last]
+    at_end = [day for day in missing if last is None or day > last]
+    if batch.is_intraday:
+        inside, at_end = _long_gaps(inside, at_end, expected, batch, limits)
     found = []
-    for rule, days in (
-        (Rule.GAP, [d for d in missing if d < last]),
-        (Rule.TRUNCATED, [d for d in missing if d > last]),
-    ):
+    for rule, days in ((Rule.GAP, inside), (Rule.TRUNCATED, at_end)):
         if not days:
             continue
-        have = f"{len(expected) - len(missing)} of {len(expected)} {batch.calendar} sessions"
+        unit = "bars" if batch.is_intraday else f"{batch.calendar} sessions"
+        have = f"{len(expected) - len(missing)} of {len(expected)} {unit}"
         what = "the batch ends early" if rule is Rule.TRUNCATED else "a session has no bar"
         found.append(
             Finding(
                 rule=rule,
-                dates=tuple(day.isoformat() for day in days),
+                dates=tuple(spelled(day) for day in days),
                 count=len(days),
                 value=float(len(days)),
                 threshold=0.0,
-                sentence=f"{what}: {listed(day.isoformat() for day in days)} missing, {have}",
+                sentence=f"{what}: {listed(spelled(day) for day in days)} missing, {have}",
             )
         )
     return found
+
+
+def _long_gaps(
+    inside: list[date], at_end: list[date], expected: Sequence[date], batch: Batch, limits: Thresholds
+) -> tuple[list[date], list[date]]:
+    least = limits.gap_minutes if batch.frequency == "1min" else limits.gap_hours
+    place = {stamp: at for at, stamp in enumerate(expected)}
+    runs: list[list[date]] = []
+    for stamp in inside:
+        if runs and place[stamp] == place[runs[-1][-1]] + 1:
+            runs[-1].append(stamp)
+        else:
+            runs.append([stamp])
+    if len(inside) > limits.gap_share * len(expected):
+        return inside, at_end
+    long = [stamp for run in runs if len(run) >= least for stamp in run]
+    return long, at_end if len(at_end) >= least else []
 
 
 def _on(table: Table, rows: Sequence[int]) -> str:
