@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from sp500 import month, scaled
 
-from tradeloop.desks.marketdata.graph import build
+from tradeloop.desks.graph import build
+from tradeloop.desks.marketdata.desk import desk
 from tradeloop.desks.marketdata.policy import SHIPPED, load_policy
 from tradeloop.domain.actions import Action
 from tradeloop.errors import EventInvalid, ReferenceInvalid
@@ -22,6 +23,9 @@ class Recorder:
     def __init__(self) -> None:
         self.asked: list[tuple[str, Action]] = []
 
+    async def admit(self) -> None:
+        pass
+
     async def perform(self, slot: str, action: Action) -> dict[str, Any]:
         self.asked.append((slot, action))
         return {"state": "executed"}
@@ -29,7 +33,7 @@ class Recorder:
 
 async def run(data: dict[str, Any], root: Path = Path("/nowhere")) -> tuple[dict[str, Any], list[tuple[str, Action]]]:
     recorder = Recorder()
-    graph = build(load_policy(SHIPPED), root).compile()
+    graph = build(desk(load_policy(SHIPPED)), root).compile()
     state = await graph.ainvoke({"event": {"payload": {"data": data}}}, context=GraphContext(acting=recorder))
     return state, recorder.asked
 
@@ -95,5 +99,13 @@ async def test_a_reference_is_read_below_the_root_only(tmp_path: Path) -> None:
 def test_the_desk_is_found_by_its_entry_point() -> None:
     workflow = load_workflows()["marketdata.batch.loaded"]
 
-    assert (workflow.desk, workflow.policy_hash) == ("marketdata", load_policy().digest)
-    assert list(workflow.graph.nodes) == ["load", "facts", "policy", "guard", "act"]
+    assert (workflow.desk, bool(workflow.allowed)) == ("marketdata", True)
+    assert list(workflow.graph.nodes) == [
+        "load",
+        "facts",
+        "policy",
+        "guard",
+        "act",
+        "specialist",
+        "decider",
+    ]

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from tradeloop.desks.marketdata.graph import build
-from tradeloop.desks.marketdata.policy import load_policy
-from tradeloop.desks.marketdata.sessions import warm
-from tradeloop.workflow import Workflow
+from tradeloop.desks.graph import workflow_of
+from tradeloop.desks.marketdata.desk import DESK
 
-EVENT_TYPE: Final = "marketdata.batch.loaded"
-
-_policy = load_policy()
-workflow: Final = Workflow(
-    event_type=EVENT_TYPE, desk="marketdata", graph=build(_policy), policy_hash=_policy.digest, warm=warm
-)
+workflow: Final = workflow_of(DESK)
 """Answers every `marketdata.batch.loaded` event under the policy that was in force when the process started."""
