@@ -169,3 +169,6 @@ def summary(bench: MarketdataBench, cases: Iterator[Case]) -> dict[str, Any]:
         **{name: round(float(np.mean(values)), 5) for name, values in sorted(sums.items())},
         "kinds": {name: tuple(counts) for name, counts in kinds.items()},
     }
+
+
+BENCH: Final = MarketdataBench()
