@@ -26,7 +26,12 @@ from tradeloop.domain.decisions import Decision
 ORDER: Final = (A, N, Q, R, "REJECT_BATCH", E)
 NOTES: Final = frozenset({"MD00"})
 """Remarks about what a batch lacks, not about what is wrong with it."""
-_TOGETHER: Final = tuple(sorted(set(ROW_DEFECTS) - {"date_shift", "spike_second", "truncated", "last_bar_off"}))
+_LAST: Final = ("price_not_positive", "price_missing", "price_garbled")
+"""They leave no price to go on with."""
+_TOGETHER: Final = (
+    *sorted(set(ROW_DEFECTS) - {"date_shift", "spike_second", "truncated", "last_bar_off", *_LAST}),
+    *_LAST,
+)
 _PAIRS: Final = tuple(combinations(_TOGETHER, 2))
 _TRIES: Final = 60
 
@@ -157,9 +162,9 @@ def summary(bench: MarketdataBench, cases: Iterator[Case]) -> dict[str, Any]:
         decision = desk_.judge(desk_.load(case.data, root), facts).decision
         right = decision.outcome in case.acceptable
         counts = kinds.setdefault(case.kind, [0, 0, 0])
-        for at, value in enumerate((1, right, decision.outcome in case.unsafe)):
-            counts[at] += value
-        figures = dict(bench.score(case, facts, decision))
+        for at, is_so in enumerate((True, right, decision.outcome in case.unsafe)):
+            counts[at] += is_so
+        figures: dict[str, float] = dict(bench.score(case, facts, decision))
         figures |= {"accuracy": right, "unsafe": decision.outcome in case.unsafe}
         figures["preferred"] = decision.outcome == case.preferred
         for name, value in figures.items():

@@ -14,13 +14,19 @@ from pathlib import Path
 from typing import Any, Final  # Any: an event's data, and exchange_calendars, which ships no types
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tradeloop.bench.desks.case import Split
 from tradeloop.bench.desks.price_files import Series, read_folder
 
 Bar = dict[str, Any]
+Floats = NDArray[np.float64]
 PRICES: Final = ("open", "high", "low", "close")
 CONTEXT_BARS: Final = 120
+ORDINARY_MOVE: Final = 0.045
+"""An ordinary month has no return as large as this, or ..."""
+ORDINARY_MAD: Final = 6.5
+"""... none of so many MAD of the 120 before."""
 _YEARS: Final[dict[Split, tuple[int, int]]] = {"tuning": (2005, 2012), "test": (2013, 2022)}
 _SYMBOLS: Final[dict[Split, tuple[str, ...]]] = {
     "tuning": ("ALDR", "BRKT", "CMLT", "DNSN", "ERVA", "FOLD1", "GRNT", "HVLT"),
@@ -49,7 +55,7 @@ class Draft:
     @property
     def data(self) -> dict[str, Any]:
         """The event's payload data."""
-        made = {
+        made: dict[str, Any] = {
             "symbol": self.symbol,
             "calendar": self.calendar,
             "asset_class": self.asset_class,
@@ -201,34 +207,41 @@ def _synthetic(random: np.random.Generator, split: Split, asset_class: str, bars
         if len(days) >= bars_min:
             break
     before = sessions_of(calendar, start - timedelta(days=260), start - timedelta(days=1))[-CONTEXT_BARS:]
-    sigma = 0.01 if asset_class == "index" else 0.014
-    made = _walk(random, len(before) + len(days), sigma=sigma * float(np.exp(random.normal(0, 0.35))), volume=2e6)
+    sigma = (0.01 if asset_class == "index" else 0.014) * float(np.exp(random.normal(0, 0.35)))
+    while True:
+        made = _walk(random, len(before) + len(days), sigma=sigma, volume=2e6)
+        if _is_ordinary(np.array([float(bar["close"]) for bar in made]), len(days)):
+            break
     bars = [bar | {"date": day.isoformat()} for day, bar in zip((*before, *days), made, strict=True)]
     symbol = str(random.choice(_SYMBOLS[split]))
     return Draft(symbol, calendar, asset_class, f"{start:%Y-%m}", bars[len(before) :], bars[: len(before)], days)
 
 
+def _is_ordinary(closes: Floats, judged: int) -> bool:
+    """Whether the last `judged` returns are none that a desk should remark on: true extremes are cases of their own."""
+    returns = np.diff(np.log(closes))
+    past, now = returns[:-judged], returns[-judged:]
+    spread = float(np.median(np.abs(past - np.median(past))))
+    return bool(np.max(np.abs(now)) < max(ORDINARY_MOVE, ORDINARY_MAD * spread))
+
+
 def _walk(random: np.random.Generator, count: int, *, sigma: float, volume: float) -> list[Bar]:
     """Bars of a GARCH(1,1)-like series with fat tails: alpha 0.07, beta 0.9, Student t of 6 degrees, cut at 4."""
     shocks = np.clip(random.standard_t(6, count) / math.sqrt(1.5), -4, 4)
-    variance, close = sigma**2, float(np.exp(random.uniform(math.log(5), math.log(400))))
-    gap_share, made = 0.45, []
+    close = float(np.exp(random.uniform(math.log(5), math.log(400))))
+    shares, ticks = 0.45 * random.uniform(0, 1.4, count), sigma * 0.2 * random.normal(size=count)
+    reach = sigma * 0.5 * np.abs(random.normal(size=(count, 2)))
+    sizes = volume * np.exp(0.35 * random.normal(size=count))
+    variance, made = sigma**2, []
     for at in range(count):
         move = math.sqrt(variance) * float(shocks[at])
         variance = 0.03 * sigma**2 + 0.07 * move**2 + 0.9 * variance
-        opened = close * math.exp(
-            move * gap_share * float(random.uniform(0, 1.4)) + sigma * 0.2 * float(random.normal())
-        )
+        opened = close * math.exp(move * float(shares[at]) + float(ticks[at]))
         close *= math.exp(move)
-        reach = sigma * 0.5 * np.abs(random.normal(size=2))
-        high, low = max(opened, close) * math.exp(reach[0]), min(opened, close) * math.exp(-reach[1])
-        size = int(volume * math.exp(0.35 * float(random.normal()) + 12 * abs(move)))
-        made.append(
-            {
-                "open": spelled(opened), "high": spelled(high), "low": spelled(low), "close": spelled(close),
-                "volume": str(size),
-            }
-        )  # fmt: skip
+        high, low = max(opened, close) * math.exp(reach[at, 0]), min(opened, close) * math.exp(-reach[at, 1])
+        prices = {"open": opened, "high": high, "low": low, "close": close}
+        traded = {"volume": str(int(sizes[at] * math.exp(12 * abs(move))))}
+        made.append({name: spelled(price) for name, price in prices.items()} | traded)
     return made
 
 
@@ -242,8 +255,6 @@ def _places(series: Series, split: Split) -> tuple[tuple[int, int], ...]:
     days = [date.fromisoformat(str(bar["date"])) for bar in series.bars]
     prices = np.array([[float(bar[name] or "nan") for name in PRICES] for bar in series.bars])
     volumes = np.array([float(bar["volume"] or "nan") for bar in series.bars])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        returns = np.diff(np.log(prices[:, 3]), prepend=np.nan)
     found = []
     months = sorted({day.replace(day=1) for day in days})
     for month in months:
@@ -256,9 +267,7 @@ def _places(series: Series, split: Split) -> tuple[tuple[int, int], ...]:
         whole = np.isfinite(prices[at - CONTEXT_BARS : end]).all() and (prices[at - CONTEXT_BARS : end] > 0).all()
         opened, high, low, close = prices[window].T
         fits = bool((high >= np.maximum(opened, close)).all() and (low <= np.minimum(opened, close)).all())
-        spread = float(np.median(np.abs(returns[past] - np.median(returns[past])))) if whole else math.nan
-        moves = np.abs(returns[at - CONTEXT_BARS : end])
-        calm = bool(whole and np.nanmax(moves) < 0.3 and np.max(np.abs(returns[window])) < max(0.045, 6 * spread))
+        calm = bool(whole) and _is_ordinary(prices[at - CONTEXT_BARS : end, 3], end - at)
         traded = bool((volumes[window] > 0).all() and np.nanmax(volumes[window]) < 15 * np.nanmedian(volumes[past]))
         if calm and fits and traded and tuple(days[at:end]) == sessions_of(calendar, month, _month_end(month)):
             found.append((at, end))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -108,7 +109,7 @@ def hours(random: Random, bar: Bar) -> list[Bar]:
     inner = [opened, *random.uniform(low, high, 5).tolist(), close]
     tops, bottoms = int(random.integers(6)), int(random.integers(6))
     made = []
-    for at, (first, last) in enumerate(zip(inner, inner[1:], strict=False)):
+    for at, (first, last) in enumerate(pairwise(inner)):
         top = high if at == tops else max(first, last)
         bottom = low if at == bottoms else min(first, last)
         prices = {"open": first, "high": top, "low": bottom, "close": last}

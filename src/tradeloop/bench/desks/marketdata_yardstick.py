@@ -74,9 +74,11 @@ def _along(data: dict[str, Any], closes: Any, opens: Any, before: int, days: lis
         if abs(abs(move) - _RATIOS).min() < 0.12 and (abs(move) > 2.2 or abs(gaps[at]) > abs(move) - 0.12):
             outcomes.append("REFETCH")
             continue
+        if abs(move) < 0.05:
+            continue
         past = moves[max(1, at - 120) : at]
         spread = max(float(np.median(np.abs(past - np.median(past)))), 1e-4) if len(past) > 10 else 1.0
-        if abs(move) < 0.05 or abs(move) < 8 * spread:
+        if abs(move) < 8 * spread:
             continue
         if at + 1 < len(moves) and -moves[at + 1] / move >= 0.65:
             outcomes.append("QUARANTINE_ROWS")
