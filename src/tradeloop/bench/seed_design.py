@@ -1,18 +1,23 @@
 """The design that tradeloop replaced, as its own few lines: auto-commit, detached tasks, state in memory.
 
+As there, ten records are fetched at a time, each becomes a task that nobody waits for, and the graph is invoked
+synchronously in asyncio's default pool of threads.
+
 `python -m tradeloop.bench.seed_design` is the whole process; it reads the settings that `tradeloop worker` reads.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final  # Any: aiokafka is untyped
 from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import StateGraph
 
 from tradeloop.domain.actions import Action
 from tradeloop.domain.events import EventPayload, WorkflowEvent
@@ -21,6 +26,9 @@ from tradeloop.settings import Settings, load_settings
 from tradeloop.workflow import Acting, GraphContext, Workflow, decision_of, load_workflows
 
 CALL_TIMEOUT_S: Final = 10.0
+POLL_MS: Final = 1000
+FETCHED: Final = 10
+"""Records of one fetch, as in the design."""
 
 
 class Posting:
@@ -51,7 +59,9 @@ class SeedDesign:
         self._settings = settings
         self._context = GraphContext(acting=acting)
         saver = InMemorySaver()
-        self._graphs = {name: workflow.graph.compile(checkpointer=saver) for name, workflow in workflows.items()}
+        self._graphs = {
+            name: in_threads(workflow.graph).compile(checkpointer=saver) for name, workflow in workflows.items()
+        }
         self._tasks: set[asyncio.Task[None]] = set()
         self.published = 0
 
@@ -68,23 +78,23 @@ class SeedDesign:
         producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
         await consumer.start()
         await producer.start()
-        stopped = asyncio.create_task(_stop_with(consumer, stop))
         print("seed_design_started", flush=True)
         try:
-            async for message in consumer:
-                task = asyncio.create_task(self._handle(message.value, producer))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+            while not stop.is_set():
+                batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=FETCHED)
+                for message in (message for batch in batches.values() for message in batch):
+                    task = asyncio.create_task(self._handle(message.value, producer))
+                    self._tasks.add(task)
+                    task.add_done_callback(self._tasks.discard)
         finally:
-            stopped.cancel()
             await consumer.stop()
             await producer.stop()
 
     async def _handle(self, value: bytes, producer: Any) -> None:
         event = WorkflowEvent.from_json(value)
-        state = await self._graphs[event.event_type].ainvoke(
-            {"event": event.to_dict()}, {"configurable": {"thread_id": str(uuid4())}}, context=self._context
-        )
+        graph: Any = self._graphs[event.event_type]
+        config = {"configurable": {"thread_id": str(uuid4())}}
+        state = await asyncio.to_thread(graph.invoke, {"event": event.to_dict()}, config, context=self._context)
         decided = event.model_copy(
             update={
                 "event_id": uuid4(),
@@ -98,9 +108,31 @@ class SeedDesign:
         self.published += 1
 
 
-async def _stop_with(consumer: Any, stop: asyncio.Event) -> None:
-    await stop.wait()
-    await consumer.stop()
+def in_threads(graph: StateGraph[Any, Any, Any, Any]) -> StateGraph[Any, Any, Any, Any]:
+    """The same graph of nodes that are plain functions, as `invoke` needs them; for graphs without branches."""
+    builder: StateGraph[Any, Any, Any, Any] = StateGraph(graph.state_schema, context_schema=graph.context_schema)
+    for name, spec in graph.nodes.items():
+        node: Any = spec.runnable
+        builder.add_node(name, node if node.afunc is None else _plain(node.afunc))
+    for before, after in graph.edges:
+        builder.add_edge(before, after)
+    return builder
+
+
+def _plain(node: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
+    @functools.wraps(node)
+    def call(*arguments: Any, **named: Any) -> Any:
+        coroutine = node(*arguments, **named)
+        try:
+            coroutine.send(None)  # most nodes wait for nothing, and a loop for each would be a cost of ours
+        except StopIteration as end:
+            return end.value
+        except RuntimeError:  # it needs a running loop
+            return asyncio.run(node(*arguments, **named))
+        coroutine.close()
+        return asyncio.run(node(*arguments, **named))
+
+    return call
 
 
 async def main() -> None:
