@@ -6,6 +6,8 @@ takes one 24B and one 70D and nothing else, STAT one 25D, and a second one ends 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final, Literal  # Any: fields of a model that is checked right after
 
 from tradeloop.desks.settlement.advice import MAX_REASONS, Advice, Instruction, Reason, Status, quotable
@@ -15,6 +17,7 @@ from tradeloop.desks.settlement.refusal import MessageInvalid
 
 _LAYOUT: Final = {"STAT": {"25D": 1, "13A": 1, "99A": 1}, "REAS": {"24B": 1, "70D": 1}}
 """How often a field may stand in a sequence at most; what is not named may not stand there at all."""
+_NESTED: Final = (("STAT", "REAS"), ("STAT", "TRAN"))
 _STATUS_MESSAGES: Final = ("548", "537")
 
 
@@ -30,11 +33,47 @@ def advices_of(message: FinMessage) -> tuple[Advice, ...]:
         raise MessageInvalid(told, line=1, field="2")
     if kind == "548":
         return (_advice(message.text, "MT548", _mt548_terms(message.text)),)
-    found = [_transaction(one_of) for one_of in message.text.walk("TRAN") if one_of.sequences("STAT")]
+    found = [_of_statement(each) for each in _transactions(message.text)]
     if not found:
         told = "the statement holds no transaction (16R:TRAN) with a status"
         raise MessageInvalid(told, line=message.text.line, field="16R")
     return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stated:
+    """A transaction of a statement, with what stands around it."""
+
+    terms: Sequence
+    statuses: list[Sequence]
+    around: Sequence
+    """Where its references are, when it has none itself."""
+    instrument: Sequence
+    """Where its security is, when it names none itself."""
+
+
+def _transactions(text: Sequence) -> Iterator[_Stated]:
+    # By transaction (TRAN with its STAT), by status (STAT with its TRAN), or beside a penalty.
+    for part in text.parts:
+        if not isinstance(part, Sequence):
+            continue
+        if part.name == "TRAN":
+            yield _Stated(part, part.sequences("STAT"), part, part)
+        elif part.name == "STAT":
+            for inner in part.sequences("TRAN"):
+                yield _Stated(inner, [part], inner, inner)
+        elif part.name == "PENA":
+            yield from _beside_penalties(part)
+
+
+def _beside_penalties(statement: Sequence) -> Iterator[_Stated]:
+    for detail in statement.walk("PENDET"):
+        calculations = detail.sequences("CALDET")
+        instrument = next(iter(calculations[0].sequences("FIA")), detail) if calculations else detail
+        for related in detail.sequences("RELTRAN"):
+            for inner in related.sequences("TRAN"):
+                if inner.sequences("STAT"):
+                    yield _Stated(inner, inner.sequences("STAT"), related, instrument)
 
 
 def _guessed(message: FinMessage) -> str:
@@ -51,26 +90,39 @@ def _mt548_terms(text: Sequence) -> Sequence:
     return found[0] if found else Sequence("SETTRAN", text.line)
 
 
-def _transaction(transaction: Sequence) -> Advice:
-    return _advice(transaction, "MT537", transaction)
-
-
-def _advice(told: Sequence, standard: Literal["MT548", "MT537"], terms: Sequence) -> Advice:
-    general = next(iter(told.sequences("GENL")), told)
-    status_sequences = [*general.sequences("STAT"), *(told.sequences("STAT") if general is not told else [])]
+def _of_statement(stated: _Stated) -> Advice:
     narratives: list[str] = []
-    statuses = tuple(_status(each, narratives) for each in status_sequences)
-    if not statuses:
-        raise MessageInvalid("no status is told; a sequence STAT is expected", line=general.line, field="16R")
-    if sum(len(each.reasons) for each in statuses) > MAX_REASONS:
-        raise MessageInvalid(f"more than {MAX_REASONS} reasons", line=general.line, field="24B")
+    statuses = _read_statuses(stated.statuses, stated.terms.line, narratives)
+    own = _instruction(stated.terms)
+    if own.isin is None:
+        security = next((each for each in stated.instrument.fields if each.tag == "35B"), None)
+        own = own.model_copy(update={"isin": identifier(security) if security is not None else None})
+    reference = _reference(stated.terms) or _reference(stated.around)
+    return Advice(
+        standard="MT537", reference=reference, statuses=statuses, instruction=own, narratives=tuple(narratives)
+    )
+
+
+def _advice(told: Sequence, standard: Literal["MT548"], terms: Sequence) -> Advice:
+    general = next(iter(told.sequences("GENL")), told)
+    narratives: list[str] = []
+    found = [*general.sequences("STAT"), *(told.sequences("STAT") if general is not told else [])]
     return Advice(
         standard=standard,
         reference=_reference(general),
-        statuses=statuses,
+        statuses=_read_statuses(found, general.line, narratives),
         instruction=_instruction(terms),
         narratives=tuple(narratives),
     )
+
+
+def _read_statuses(sequences: list[Sequence], line: int, narratives: list[str]) -> tuple[Status, ...]:
+    found = tuple(_status(each, narratives) for each in sequences)
+    if not found:
+        raise MessageInvalid("no status is told; a sequence STAT is expected", line=line, field="16R")
+    if sum(len(each.reasons) for each in found) > MAX_REASONS:
+        raise MessageInvalid(f"more than {MAX_REASONS} reasons", line=line, field="24B")
+    return found
 
 
 def _status(sequence: Sequence, narratives: list[str]) -> Status:
@@ -102,17 +154,17 @@ def _hold_to_layout(sequence: Sequence) -> None:
         if seen[field.tag] > known[field.tag]:
             raise MessageInvalid(f"{sequence.name} has it twice", line=field.line, field=field.tag)
     for part in sequence.parts:
-        if isinstance(part, Sequence) and (sequence.name, part.name) != ("STAT", "REAS"):
+        if isinstance(part, Sequence) and (sequence.name, part.name) not in _NESTED:
             raise MessageInvalid(f"{sequence.name} takes no sequence {part.name}", line=part.line, field="16R")
 
 
 def _reference(general: Sequence) -> str:
     # RELA: the instruction that the status is about; before SEME, the message's own.
     places = [*general.sequences("LINK"), general]
-    for qualifier in ("RELA", "ACOW", "SEME", "ASRV"):
+    for qualifier in ("RELA", "ACOW", "SEME", "ASRV", "MITI"):
         for place in places:
             found = one(place, "20C", qualifier)
-            if found is not None and found.data:
+            if found is not None and found.data not in ("", "NONREF"):
                 return found.data[:35]
     return ""
 
