@@ -63,7 +63,7 @@ def measure(home: Path, *, repeats: int) -> Leg:
         "CPU is user and system time of each process with its children, in milliseconds a decision.",
         f"tradeloop: one worker with {CONCURRENCY} slots, one relay; fsync and synchronous_commit on, acks=all. "
         "Bare: the same graph, as many at a time, in a process of its own. Seed: as there, aiokafka with auto-commit, "
-        "ten records a fetch, a detached task each, the graph in asyncio's pool of threads, LangGraph's in-memory saver.",
+        "ten records a fetch, a detached task each, the graph in a pool of threads, LangGraph's in-memory saver.",
     ]
     return leg
 

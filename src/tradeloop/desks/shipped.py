@@ -25,7 +25,7 @@ def desk_under(name: str, policy: Path | None = None) -> Desk:
     if name not in NAMES:
         raise SettingInvalid(f"no desk is called {name!r}; known: {', '.join(NAMES)}")
     module: Any = import_module(f"tradeloop.desks.{name}.desk")
-    desk: Desk = module.desk(module.load_policy(policy))
+    desk: Desk = module.desk_of(module.load_policy(policy))
     return desk
 
 

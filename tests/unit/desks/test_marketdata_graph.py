@@ -10,7 +10,7 @@ import pytest
 from sp500 import month, scaled
 
 from tradeloop.desks.graph import build
-from tradeloop.desks.marketdata.desk import desk
+from tradeloop.desks.marketdata.desk import desk_of
 from tradeloop.desks.marketdata.policy import SHIPPED, load_policy
 from tradeloop.domain.actions import Action
 from tradeloop.errors import EventInvalid, ReferenceInvalid
@@ -33,7 +33,7 @@ class Recorder:
 
 async def run(data: dict[str, Any], root: Path = Path("/nowhere")) -> tuple[dict[str, Any], list[tuple[str, Action]]]:
     recorder = Recorder()
-    graph = build(desk(load_policy(SHIPPED)), root).compile()
+    graph = build(desk_of(load_policy(SHIPPED)), root).compile()
     state = await graph.ainvoke({"event": {"payload": {"data": data}}}, context=GraphContext(acting=recorder))
     return state, recorder.asked
 

@@ -19,7 +19,7 @@ from tradeloop.bench.desks.marketdata_wider import WIDER
 from tradeloop.bench.desks.marketdata_words import whispered
 from tradeloop.bench.desks.marketdata_yardstick import decide
 from tradeloop.desks.desk import Desk
-from tradeloop.desks.marketdata.desk import desk
+from tradeloop.desks.marketdata.desk import desk_of
 from tradeloop.desks.marketdata.policy import SHIPPED, load_policy
 from tradeloop.domain.decisions import Decision
 
@@ -49,7 +49,7 @@ class MarketdataBench:
     @cached_property
     def desk(self) -> Desk:
         """The desk under the policy that ships."""
-        return desk(load_policy(SHIPPED))
+        return desk_of(load_policy(SHIPPED))
 
     def cases(self, seed: int, count: int, split: Split, data: Path | None) -> Iterator[Case]:
         """Labelled cases; with a folder of price files, ordinary months of their series are the base."""

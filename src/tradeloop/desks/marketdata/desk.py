@@ -42,7 +42,7 @@ SPECIALISTS: Final = (
 )
 
 
-def desk(policy: Policy) -> Desk:
+def desk_of(policy: Policy) -> Desk:
     """The desk under a policy."""
 
     def load(data: Json, root: Path) -> Json:
@@ -78,5 +78,5 @@ def desk(policy: Policy) -> Desk:
     )
 
 
-DESK: Final = desk(load_policy())
+DESK: Final = desk_of(load_policy())
 """Under the policy that was in force when the process started."""
