@@ -9,7 +9,8 @@ from settling import NOWHERE
 
 from tradeloop.bench.desks.case import Split
 from tradeloop.bench.desks.settlement import BENCH
-from tradeloop.bench.desks.settlement_cases import KINDS, ORDER
+from tradeloop.bench.desks.settlement_draft import ORDER
+from tradeloop.bench.desks.settlement_kinds import KINDS
 from tradeloop.errors import TradeloopError
 from tradeloop.gate.allowed import check
 
