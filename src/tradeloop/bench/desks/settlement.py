@@ -8,7 +8,8 @@ from statistics import fmean
 from typing import Any, Final, Protocol  # Any: facts of an answered case
 
 from tradeloop.bench.desks.case import Case, Split, generator
-from tradeloop.bench.desks.settlement_cases import KINDS, made
+from tradeloop.bench.desks.settlement_cases import made
+from tradeloop.bench.desks.settlement_kinds import KINDS
 from tradeloop.desks.desk import Desk
 from tradeloop.desks.settlement.desk import desk_of
 from tradeloop.desks.settlement.policy import SHIPPED, load_policy

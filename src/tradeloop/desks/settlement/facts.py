@@ -155,7 +155,9 @@ def _fault(view: View) -> Fault:
 
 
 def _lacks_cash(view: View) -> bool:
-    return bool(view.reasons) and all(known.policy.cash for known in view.reasons)
+    # What only waits (LINK, CYCL) lacks nothing and does not speak against it.
+    lacking = [known for known in view.reasons if known.policy.cash or known.policy.fault is not Fault.NEITHER]
+    return bool(lacking) and all(known.policy.cash for known in lacking)
 
 
 def _is_fail(view: View, age: int | None) -> bool:

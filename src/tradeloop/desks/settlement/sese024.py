@@ -6,6 +6,7 @@ numbers beyond what the message can have, and keeps the line of every element fo
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import dataclass, field
 from datetime import date
@@ -46,10 +47,12 @@ class _Pass:
     parser: expat.XMLParserType
     path: list[str] = field(default_factory=list)
     elements: int = 0
+    places: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Line and path of the first element or attribute of each name."""
     texts: list[tuple[str, int, str]] = field(default_factory=list)
     """Path, line and text of each element that holds text."""
 
-    def started(self, name: str, _attributes: dict[str, str]) -> None:
+    def started(self, name: str, attributes: dict[str, str]) -> None:
         """An element begins."""
         self.elements += 1
         if not self.path and name != _ROOT:
@@ -59,6 +62,8 @@ class _Pass:
         if len(self.path) > MAX_DEPTH or self.elements > MAX_ELEMENTS:
             told = f"more than {MAX_DEPTH} levels or {MAX_ELEMENTS:,} elements"
             raise MessageInvalid(told, line=self.parser.CurrentLineNumber, field=_shown(self.path))
+        for each in (self.path[-1], *attributes):
+            self.places.setdefault(each, (self.parser.CurrentLineNumber, _shown(self.path)))
 
     def ended(self, _name: str) -> None:
         """An element ends."""
@@ -132,11 +137,13 @@ def _shown(path: list[str]) -> str:
 
 
 def _explained(problem: Exception, seen: _Pass) -> MessageInvalid:
-    text = " ".join(str(problem).split())
+    # The library names value or element, not where it stands.
+    text = re.sub(r"\{[^}]*\}", "", " ".join(str(problem).split()))
     for path, line, value in seen.texts:
-        if f"`{value}`" in text or f"{path.rpartition('/')[2]}`" in text:
+        if f"`{value}`" in text:
             return MessageInvalid(f"{text:.200}", line=line, field=_shown(path.split("/")))
-    return MessageInvalid(f"does not fit its schema: {text:.200}", line=1, field="Document")
+    line, shown = seen.places.get(re.split(r"[:\s]", text)[-1], (1, "Document"))
+    return MessageInvalid(f"does not fit its schema: {text:.200}", line=line, field=shown)
 
 
 def _advice(told: Any, seen: _Pass) -> Advice:
