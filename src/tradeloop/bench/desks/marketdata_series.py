@@ -93,7 +93,7 @@ class Source:
         found = [
             each for each in read_folder(folder)[0] if each.frequency == "1d" and len(each.bars) > CONTEXT_BARS + 40
         ]
-        placed = [(each, _places(each, split)) for each in found]
+        placed = [(each, _places(each, split)) for each in found if _is_known(each.calendar)]
         return cls(split, tuple((series, places) for series, places in placed if places))
 
     def month(self, random: np.random.Generator, asset_class: str = "equity", *, bars_min: int = 15) -> Draft:
@@ -114,6 +114,14 @@ class Source:
             context=[dict(bar) for bar in series.bars[at - CONTEXT_BARS : at]],
             sessions=days,
         )
+
+
+def _is_known(calendar: str) -> bool:
+    """Whether the library can build the calendar: some it cannot with every pandas."""
+    try:
+        return _calendar(calendar) is not None
+    except ValueError:
+        return False
 
 
 def second_of(random: np.random.Generator, bars: Sequence[Bar], noise: float = 0.0002) -> list[Bar]:
@@ -195,7 +203,7 @@ def _calendar(name: str) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        return exchange_calendars.get_calendar(name, start="1989-01-03")
+        return exchange_calendars.get_calendar(name, start="1997-06-02")
 
 
 def _synthetic(random: np.random.Generator, split: Split, asset_class: str, bars_min: int) -> Draft:
