@@ -360,3 +360,21 @@ def test_weeks_are_known_by_any_of_their_days() -> None:
 def test_an_intraday_batch_over_years_is_refused() -> None:
     with pytest.raises(EventInvalid, match="spans at most 100 days"):
         answer(minutes() | {"period": "2020-01-01/2026-11-25"})
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "outcome"),
+    [("high", 1.03, "QUARANTINE_ROWS"), ("low", 0.97, "QUARANTINE_ROWS"), ("high", 1.015, "ACCEPT")],
+)
+def test_md13_compares_high_and_low_as_well(name: str, factor: float, outcome: str) -> None:
+    data = july()
+    data["bars"][9][name] = f"{float(data['bars'][9][name]) * factor:.4f}"
+
+    assert answer(with_second(data, july()["bars"]))[0].outcome == outcome
+
+
+def test_md13_asks_when_the_second_source_has_the_wider_range() -> None:
+    other = july()["bars"]
+    other[9]["high"] = f"{float(other[9]['high']) * 1.05:.4f}"
+
+    assert answer(with_second(july(), other))[0].outcome == "ESCALATE"

@@ -35,6 +35,7 @@ def gather(batch: Batch, limits: Thresholds) -> Facts:
         *jumps,
         *levels.unapplied_actions(past, batch, limits),
         *moves.outliers(past, explained, limits),
+        *moves.wicks(past, explained, limits),
     ]
     found = [
         *along,

@@ -82,7 +82,9 @@ class Thresholds(PolicyPart):
     volume_required: tuple[AssetClass, ...]
     non_positive_allowed: tuple[AssetClass, ...]
     ohlc_tolerance: float = Field(ge=0, le=0.01)
+    wick_move: float = Field(gt=0, le=10)
     second_source_tolerance: Share
+    second_source_range: Share
     second_source_bars_min: int = Field(ge=2)
     cross_frequency_tolerance: Share
     quote_spread_multiple: float = Field(gt=1)
