@@ -211,7 +211,7 @@ def long_ago(data: dict[str, Any], days: int = 400) -> dict[str, Any]:
 def test_md17_asks_when_a_series_goes_on_after_a_long_silence() -> None:
     found = findings(long_ago(july()), "MD17")
 
-    assert "sessions without a bar before 2009-07-01, and no map says" in found[0].sentence
+    assert "weekdays without a bar before 2009-07-01, and no map says" in found[0].sentence
     assert answer(long_ago(july()))[0].outcome == "ESCALATE"
 
 

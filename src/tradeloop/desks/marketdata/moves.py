@@ -42,7 +42,7 @@ class History:
     other: dict[str, Floats]
     """The second source's prices; NaN where it has none."""
     spans: Floats
-    """How many expected stamps each return spans: more than 1 where bars are missing before it."""
+    """How many expected stamps each return spans: more than 1 where bars before it are missing or repeat others."""
     is_intraday: bool = False
     announced: tuple[float, ...] = ()
     """Factors, 1.2 or more, of known corporate actions, each way up."""
@@ -104,7 +104,7 @@ def history(batch: Batch, table: Table, expected: Sequence[date]) -> History:
         gaps=gaps,
         raw=raw,
         other=_second_prices(batch, days),
-        spans=_spans(days, expected),
+        spans=_spans(days, expected, columns),
         is_intraday=batch.is_intraday,
         announced=tuple(factor for factor in announced if factor >= _LEAST_RATIO),
     )
@@ -130,12 +130,17 @@ def _take_out(actions: Sequence[CorporateAction], days: list[date], returns: Flo
             gaps[at] -= step
 
 
-def _spans(days: Sequence[date], expected: Sequence[date]) -> Floats:
+def _spans(days: Sequence[date], expected: Sequence[date], columns: dict[str, Floats]) -> Floats:
     place_of = {stamp: at for at, stamp in enumerate(expected)}
     places = [place_of.get(day, -1) for day in days]
+    repeats = np.zeros(len(days), dtype=np.bool_)
+    repeats[1:] = np.logical_and.reduce([_equal(columns[name]) for name in PRICES])
     spans = np.ones(len(days), dtype=np.float64)
+    waited = 0.0
     for at in range(1, len(days)):
-        spans[at] = max(1, places[at] - places[at - 1]) if places[at] >= 0 else 1
+        stepped = max(1, places[at] - places[at - 1]) if places[at] >= 0 else 1
+        spans[at] = stepped + waited
+        waited = waited + stepped if repeats[at] else 0.0
     return spans
 
 
@@ -192,7 +197,8 @@ def outliers(past: History, explained: Flags, limits: Thresholds) -> list[Findin
         share = 0.0
         if at + 1 < len(past) and not explained[at + 1]:
             share = -float(past.returns[at + 1] / past.returns[at])
-        is_spike = share >= limits.reversal_share
+        # A return of many times the move is no reversal of it: the next bar is the odd one.
+        is_spike = limits.reversal_share <= share <= 1 / limits.reversal_share
         is_displaced = is_spike and _displaced(past, at, limits)
         # Over several sessions a true move is larger by the root of their number.
         root = math.sqrt(past.spans[at])
@@ -215,9 +221,9 @@ def wicks(past: History, named: Flags, limits: Thresholds) -> list[Finding]:
         up = np.log(high / np.maximum(opened, close))
         down = np.log(low / np.minimum(opened, close))
     reach = np.where(up > -down, up, down)
-    usable = np.isfinite(past.returns)
+    usable, sound = np.isfinite(past.returns), low > 0
     found = []
-    for at in np.flatnonzero(past.judged & ~named & (np.abs(np.expm1(reach)) >= limits.wick_move)).tolist():
+    for at in np.flatnonzero(past.judged & sound & ~named & (np.abs(np.expm1(reach)) >= limits.wick_move)).tolist():
         size = float(np.expm1(reach[at]))
         spread = _spread(past.returns, usable, at, limits)
         if spread is None or abs(float(reach[at])) <= limits.outlier_mad * spread[1]:
