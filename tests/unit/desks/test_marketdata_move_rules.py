@@ -218,3 +218,37 @@ def test_a_spoiled_row_never_hides_the_others() -> None:
 
 def test_the_same_batch_gives_the_same_facts() -> None:
     assert answer(spoiled(9, 100))[1] == answer(spoiled(9, 100))[1]
+
+
+@pytest.mark.parametrize(("name", "factor"), [("high", 1.3), ("low", 0.7)])
+def test_md09_names_a_high_or_low_far_from_open_and_close(name: str, factor: float) -> None:
+    data = july()
+    data["bars"][9][name] = f"{float(data['bars'][9][name]) * factor:.4f}"
+
+    found = findings(data, "MD09")
+    assert [(f.dates, f.sentence.split(" of ")[0]) for f in found] == [(("2009-07-15",), f"the {name}")]
+    assert answer(data)[0].outcome == "QUARANTINE_ROWS"
+
+
+def test_md09_leaves_a_wick_of_five_percent_alone() -> None:
+    data = july()
+    data["bars"][9]["high"] = f"{float(data['bars'][9]['close']) * 1.05:.4f}"
+
+    assert rules(data) == set()
+
+
+def test_a_wick_that_the_second_source_has_too_is_accepted_with_a_note() -> None:
+    data = july()
+    data["bars"][9]["low"] = f"{float(data['bars'][9]['low']) * 0.7:.4f}"
+
+    assert answer(data)[0].outcome == "QUARANTINE_ROWS"
+    assert answer(with_second_source(data, data["bars"]))[0].outcome == "ACCEPT_WITH_NOTE"
+    assert answer(with_second_source(data, july()["bars"]))[0].outcome == "QUARANTINE_ROWS"
+
+
+def test_a_return_over_missing_bars_is_measured_against_as_many_sessions() -> None:
+    data = month("2009-07")
+    del data["bars"][10:14]
+    data["bars"][10:] = [scaled(bar, 1.04) for bar in data["bars"][10:]]  # +10 % over five sessions
+
+    assert rules(data) == {"MD05"}

@@ -210,7 +210,7 @@ def flat_bars(source: Source, random: Random) -> tuple[Draft, Truth]:
     for bars in (draft.context, draft.bars):
         for at, bar in enumerate(bars):
             repeats = at > 0 and at % 5 == 4 and random.random() < 0.5
-            price = bars[at - 1]["close"] if repeats else f"{float(bar['close']):.2f}"
+            price = bars[at - 1]["close"] if repeats else spelled(float(bar["close"]))
             bar.update(dict.fromkeys(PRICES, price) | {"volume": None})
     return draft, _fine()
 

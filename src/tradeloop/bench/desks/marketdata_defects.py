@@ -159,7 +159,7 @@ def stale(draft: Draft, random: Random) -> Truth:
     return truth
 
 
-def _moved(draft: Draft, random: Random, size: float, *, whole: bool) -> str:
+def _moved(draft: Draft, random: Random, size: float, *, whole: bool) -> tuple[str, str]:
     at = _any(draft, random, low=0, high=1)
     bar, factor = draft.bars[at], 1 + size
     if whole:
@@ -168,7 +168,12 @@ def _moved(draft: Draft, random: Random, size: float, *, whole: bool) -> str:
         close = float(bar["close"]) * factor
         bar["close"] = spelled(close)
         bar["high"], bar["low"] = spelled(max(float(bar["high"]), close)), spelled(min(float(bar["low"]), close))
-    return str(draft.bars[at]["date"])
+    return str(draft.bars[at]["date"]), str(draft.bars[at + 1]["date"])
+
+
+def _return(day: str) -> Event:
+    """The bar on which a spike comes back may be remarked on as well."""
+    return _event("MD09 MD19 MD13", [day], must=False)
 
 
 def _sized(random: Random, low: float, high: float) -> float:
@@ -178,25 +183,26 @@ def _sized(random: Random, low: float, high: float) -> float:
 
 
 def spike_large(draft: Draft, random: Random) -> Truth:
-    day = _moved(draft, random, _sized(random, 0.30, 0.60), whole=bool(random.random() < 0.5))
-    return Truth(Q, frozenset({Q, R, E}), events=[_event("MD09 MD10", [day])])
+    day, after = _moved(draft, random, _sized(random, 0.30, 0.60), whole=bool(random.random() < 0.5))
+    return Truth(Q, frozenset({Q, R, E}), events=[_event("MD09 MD10", [day]), _return(after)])
 
 
 def spike_alone(draft: Draft, random: Random) -> Truth:
     """Of 1 to 25 % without a second source: ask; below what one series can tell, publishing is bearable."""
     spread = draft.spread
     size = _sized(random, 0.01, 0.25)
-    day = _moved(draft, random, size, whole=bool(random.random() < 0.5))
+    day, after = _moved(draft, random, size, whole=bool(random.random() < 0.5))
     sure = abs(size) >= max(SURE_MOVE, SURE_MAD * spread)
     acceptable = {E, Q, R} if sure else {E, Q, R, A, N}
-    return Truth(E, frozenset(acceptable), PUBLISHES if sure else frozenset(), [_event("MD09 MD19", [day], must=sure)])
+    events = [_event("MD09 MD19", [day], must=sure), _return(after)]
+    return Truth(E, frozenset(acceptable), PUBLISHES if sure else frozenset(), events)
 
 
 def spike_second(draft: Draft, random: Random) -> Truth:
     """Of 1 to 12 % while a second source has the true close."""
     draft.second = second_of(random, draft.bars)
-    day = _moved(draft, random, _sized(random, 0.01, 0.12), whole=bool(random.random() < 0.5))
-    events = [_event("MD13 MD09 MD19", [day])]
+    day, after = _moved(draft, random, _sized(random, 0.01, 0.12), whole=bool(random.random() < 0.5))
+    events = [_event("MD13 MD09 MD19", [day]), _return(after)]
     return Truth(Q, frozenset({Q, R, E}), events=events, group="small_spike_second")
 
 

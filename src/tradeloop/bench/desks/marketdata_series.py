@@ -93,7 +93,7 @@ class Source:
         found = [
             each for each in read_folder(folder)[0] if each.frequency == "1d" and len(each.bars) > CONTEXT_BARS + 40
         ]
-        placed = [(each, _places(each, split)) for each in found]
+        placed = [(each, _places(each, split)) for each in found if _is_known(each.calendar)]
         return cls(split, tuple((series, places) for series, places in placed if places))
 
     def month(self, random: np.random.Generator, asset_class: str = "equity", *, bars_min: int = 15) -> Draft:
@@ -114,6 +114,14 @@ class Source:
             context=[dict(bar) for bar in series.bars[at - CONTEXT_BARS : at]],
             sessions=days,
         )
+
+
+def _is_known(calendar: str) -> bool:
+    """Whether the library can build the calendar: some it cannot with every pandas."""
+    try:
+        return _calendar(calendar) is not None
+    except ValueError:
+        return False
 
 
 def second_of(random: np.random.Generator, bars: Sequence[Bar], noise: float = 0.0002) -> list[Bar]:
@@ -195,7 +203,7 @@ def _calendar(name: str) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        return exchange_calendars.get_calendar(name, start="1989-01-03")
+        return exchange_calendars.get_calendar(name, start="1997-06-02")
 
 
 def _synthetic(random: np.random.Generator, split: Split, asset_class: str, bars_min: int) -> Draft:
@@ -268,7 +276,8 @@ def _places(series: Series, split: Split) -> tuple[tuple[int, int], ...]:
         opened, high, low, close = prices[window].T
         fits = bool((high >= np.maximum(opened, close)).all() and (low <= np.minimum(opened, close)).all())
         calm = bool(whole) and _is_ordinary(prices[at - CONTEXT_BARS : end, 3], end - at)
+        near = bool(high.max() < 1.2 * close.max() and low.min() > 0.8 * close.min())
         traded = bool((volumes[window] > 0).all() and np.nanmax(volumes[window]) < 15 * np.nanmedian(volumes[past]))
-        if calm and fits and traded and tuple(days[at:end]) == sessions_of(calendar, month, _month_end(month)):
+        if calm and fits and near and traded and tuple(days[at:end]) == sessions_of(calendar, month, _month_end(month)):
             found.append((at, end))
     return tuple(found)

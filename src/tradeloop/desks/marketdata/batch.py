@@ -19,6 +19,8 @@ INLINE_LIMIT_BYTES: Final = 65_536
 """What a producer may put into the event itself. More would be copied into inbox, checkpoint and record."""
 MAX_INTRADAY_DAYS: Final = 100
 """Each expected minute is counted one by one; a longer period would let one event fill a worker's memory."""
+YEARS: Final = (1800, 2200)
+"""No prices lie beyond them, and the arithmetic of dates would come to its end."""
 _CELL_CHARS: Final = 40
 """A longer cell is no price and no date; it is cut, so that a finding that quotes it stays readable."""
 
@@ -159,13 +161,19 @@ def period_bounds(period: str) -> tuple[date, date]:
     try:
         if re.fullmatch(r"\d{4}-\d{2}", period, re.ASCII):
             year, month = int(period[:4]), int(period[5:])
-            return date(year, month, 1), date(year, month, monthrange(year, month)[1])
+            return _possible((date(year, month, 1), date(year, month, monthrange(year, month)[1])))
         first, _, last = period.partition("/")
         bounds = date.fromisoformat(first), date.fromisoformat(last or first)
     except ValueError as problem:
         raise ValueError(f"a month 2009-07, a day 2009-07-14 or 2009-07-01/2009-07-14 is expected: {problem}") from None
+    return _possible(bounds)
+
+
+def _possible(bounds: tuple[date, date]) -> tuple[date, date]:
     if bounds[1] < bounds[0]:
         raise ValueError("the period ends before it begins")
+    if not YEARS[0] <= bounds[0].year <= bounds[1].year <= YEARS[1]:
+        raise ValueError(f"the years {YEARS[0]} to {YEARS[1]} are known")
     return bounds
 
 

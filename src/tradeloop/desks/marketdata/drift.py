@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from typing import Final
 
 import numpy as np
 
@@ -11,16 +12,20 @@ from tradeloop.desks.marketdata.batch import Batch
 from tradeloop.desks.marketdata.findings import Finding, row_finding
 from tradeloop.desks.marketdata.moves import History, day_of
 from tradeloop.desks.marketdata.policy import Rule, Thresholds
-from tradeloop.desks.marketdata.sessions import sessions
 from tradeloop.desks.marketdata.table import Floats, Table, spelled
 
-_CALENDAR_DAYS_A_SESSION = 1.6
-"""More days than any calendar has to a session over two months: a shorter gap is not looked up."""
+_NEAR_DAYS: Final = 7
+"""A bar further from the period is not of another clock but of another batch (MD06)."""
 
 
 def clock(table: Table, expected: Sequence[date], batch: Batch, limits: Thresholds) -> list[Finding]:
     """MD07: many bars lie where the exchange was closed, and another clock or calendar day would explain them."""
-    stamps = [(row, day) for row, day in enumerate(table.days) if day is not None]
+    length = (batch.last_day - batch.first_day).days
+    stamps = [
+        (row, day)
+        for row, day in enumerate(table.days)
+        if day is not None and -_NEAR_DAYS < (day_of(day) - batch.first_day).days < _NEAR_DAYS + length
+    ]
     open_at = set(expected)
     wrong = [row for row, day in stamps if day not in open_at]
     if len(wrong) < limits.shift_bars_min or len(wrong) < limits.shift_share * len(stamps):
@@ -68,12 +73,11 @@ def identity(past: History, batch: Batch, limits: Thresholds) -> list[Finding]:
         return found
     for at in range(max(1, judged[0]), len(past)):
         before, after = day_of(past.days[at - 1]), day_of(past.days[at])
-        if (after - before).days < limits.identity_gap_sessions:
-            continue
-        missed = max(0, len(sessions(batch.calendar, before, after)) - 2)
+        # Weekdays are near enough: a holiday more or less decides nothing at sixty.
+        missed = int(np.busday_count(before, after)) - 1
         if missed > limits.identity_gap_sessions:
             told = (
-                f"{missed} sessions without a bar before {spelled(past.days[at])}, and no map says who bears the symbol"
+                f"{missed} weekdays without a bar before {spelled(past.days[at])}, and no map says who bears the symbol"
             )
             found.append(
                 Finding(

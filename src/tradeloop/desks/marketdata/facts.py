@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+import numpy as np
+
 from tradeloop.desks.marketdata import drift, levels, moves, rows, sources
 from tradeloop.desks.marketdata.batch import Batch
 from tradeloop.desks.marketdata.findings import LISTED, Facts, Finding
@@ -24,6 +26,11 @@ def gather(batch: Batch, limits: Thresholds) -> Facts:
     Raises:
         EventInvalid: the batch's calendar is unknown or does not reach its period.
     """
+    with np.errstate(all="ignore"):  # NaN is an absent value here, and every comparison with it is false
+        return _gathered(batch, limits)
+
+
+def _gathered(batch: Batch, limits: Thresholds) -> Facts:
     expected = expected_stamps(batch)
     table = Table.read(batch.bars, batch.frequency)
     past = moves.history(batch, table, expected)
@@ -35,6 +42,7 @@ def gather(batch: Batch, limits: Thresholds) -> Facts:
         *jumps,
         *levels.unapplied_actions(past, batch, limits),
         *moves.outliers(past, explained, limits),
+        *moves.wicks(past, explained, limits),
     ]
     found = [
         *along,

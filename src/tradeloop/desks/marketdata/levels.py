@@ -53,7 +53,7 @@ def _segments(jumps: list[int], step: Floats, count: int) -> list[tuple[int, int
 
 
 def _level_finding(past: History, start: int, stop: int, shifted: list[int], limits: Thresholds) -> Finding:
-    ratio = float(math.exp(past.returns[start]))
+    ratio = float(np.exp(past.returns[start]))
     factor = ratio if ratio >= 1 else 1 / ratio
     known = (*limits.level_ratios, *past.announced)
     near = min(known, key=lambda each: abs(math.log(each / factor)))
@@ -93,7 +93,7 @@ def unapplied_actions(past: History, batch: Batch, limits: Thresholds) -> list[F
         what = _reaction(float(past.raw[at]), step, dividends.get(action.date, 0.0), batch.adjusted, limits)
         if what:
             told = f"the {action.kind.replace('_', '-')} of {action.date} (factor {action.factor:.6g}) {what}"
-            value = float(math.exp(past.raw[at]))
+            value = float(np.exp(past.raw[at]))
             found.append(series_finding(Rule.ACTION, past, [at], told, value=value, threshold=action.factor))
     return found
 

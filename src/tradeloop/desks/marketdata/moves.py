@@ -39,14 +39,21 @@ class History:
     """Logarithm of the open over the close before; NaN at 0."""
     raw: Floats
     """As `returns`, with the actions still in."""
-    second: Floats
-    """The second source's close; NaN where it has none."""
+    other: dict[str, Floats]
+    """The second source's prices; NaN where it has none."""
+    spans: Floats
+    """How many expected stamps each return spans: more than 1 where bars before it are missing or repeat others."""
     is_intraday: bool = False
     announced: tuple[float, ...] = ()
     """Factors, 1.2 or more, of known corporate actions, each way up."""
 
     def __len__(self) -> int:
         return len(self.days)
+
+    @property
+    def second(self) -> Floats:
+        """The second source's close."""
+        return self.other["close"]
 
     @property
     def judged(self) -> Flags:
@@ -96,7 +103,8 @@ def history(batch: Batch, table: Table, expected: Sequence[date]) -> History:
         returns=returns,
         gaps=gaps,
         raw=raw,
-        second=_second_closes(batch, days),
+        other=_second_prices(batch, days),
+        spans=_spans(days, expected, columns),
         is_intraday=batch.is_intraday,
         announced=tuple(factor for factor in announced if factor >= _LEAST_RATIO),
     )
@@ -122,12 +130,31 @@ def _take_out(actions: Sequence[CorporateAction], days: list[date], returns: Flo
             gaps[at] -= step
 
 
-def _second_closes(batch: Batch, days: list[date]) -> Floats:
-    if batch.second_source is None:
-        return np.full(len(days), np.nan)
-    other = Table.read(batch.second_source.bars, batch.frequency)
-    closes = {day: float(close) for day, close in zip(other.days, other.values["close"], strict=True) if close > 0}
-    return np.array([closes.get(day, math.nan) for day in days], dtype=np.float64)
+def _spans(days: Sequence[date], expected: Sequence[date], columns: dict[str, Floats]) -> Floats:
+    place_of = {stamp: at for at, stamp in enumerate(expected)}
+    places = [place_of.get(day, -1) for day in days]
+    repeats = np.zeros(len(days), dtype=np.bool_)
+    repeats[1:] = np.logical_and.reduce([_equal(columns[name]) for name in PRICES])
+    spans = np.ones(len(days), dtype=np.float64)
+    waited = 0.0
+    for at in range(1, len(days)):
+        stepped = max(1, places[at] - places[at - 1]) if places[at] >= 0 else 1
+        spans[at] = stepped + waited
+        waited = waited + stepped if repeats[at] else 0.0
+    return spans
+
+
+def _second_prices(batch: Batch, days: list[date]) -> dict[str, Floats]:
+    bars = batch.second_source.bars if batch.second_source is not None else ()
+    other = Table.read(bars, batch.frequency)
+    place_of = {day: row for row, day in enumerate(other.days) if day is not None}
+    found = {}
+    for name in PRICES:
+        values = other.values[name]
+        picked = [values[place_of[day]] if day in place_of else math.nan for day in days]
+        prices = np.array(picked, dtype=np.float64)
+        found[name] = np.where(prices > 0, prices, np.nan)
+    return found
 
 
 def stale(past: History, limits: Thresholds) -> list[Finding]:
@@ -170,17 +197,48 @@ def outliers(past: History, explained: Flags, limits: Thresholds) -> list[Findin
         share = 0.0
         if at + 1 < len(past) and not explained[at + 1]:
             share = -float(past.returns[at + 1] / past.returns[at])
-        is_spike = share >= limits.reversal_share
+        # A return of many times the move is no reversal of it: the next bar is the odd one.
+        is_spike = limits.reversal_share <= share <= 1 / limits.reversal_share
         is_displaced = is_spike and _displaced(past, at, limits)
-        score = _score(past.returns, usable, at, limits)
+        # Over several sessions a true move is larger by the root of their number.
+        root = math.sqrt(past.spans[at])
+        score = _score(past.returns, usable, at, limits) / root
         enough, least = (
             (limits.displaced_mad, limits.displaced_move) if is_displaced else (limits.outlier_mad, limits.outlier_move)
         )
-        if score <= enough or abs(moves[at]) < least:
+        if score <= enough or abs(moves[at]) < least * root:
             continue
         reversed_at = at + 1 if is_spike else -1
         seen = _Outlier(at, float(moves[at]), least, score, share if is_spike else None, is_displaced)
         found.append(_outlier_finding(past, seen, limits))
+    return found
+
+
+def wicks(past: History, named: Flags, limits: Thresholds) -> list[Finding]:
+    """MD09 within a bar: a high or low far from open and close, where neither bar nor neighbours went."""
+    opened, high, low, close = (past.columns[name] for name in PRICES)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        up = np.log(high / np.maximum(opened, close))
+        down = np.log(low / np.minimum(opened, close))
+    reach = np.where(up > -down, up, down)
+    usable, sound = np.isfinite(past.returns), low > 0
+    found = []
+    for at in np.flatnonzero(past.judged & sound & ~named & (np.abs(np.expm1(reach)) >= limits.wick_move)).tolist():
+        size = float(np.expm1(reach[at]))
+        spread = _spread(past.returns, usable, at, limits)
+        if spread is None or abs(float(reach[at])) <= limits.outlier_mad * spread[1]:
+            continue
+        name = "high" if size > 0 else "low"
+        theirs = float(past.other[name][at])
+        agrees = None
+        if math.isfinite(theirs):
+            agrees = abs(float(past.columns[name][at]) - theirs) <= limits.second_source_range * theirs
+        away = f"{size:+.1%}".replace("-", "−")
+        told = f"the {name} of {spelled(past.days[at])} lies {away} from open and close"
+        finding = series_finding(
+            Rule.SPIKE, past, [at], told + told_by_second(agrees), value=size, threshold=limits.wick_move
+        )
+        found.append(finding.model_copy(update={"confirmed": agrees, "other": None if agrees is None else theirs}))
     return found
 
 
@@ -194,14 +252,19 @@ def _displaced(past: History, at: int, limits: Thresholds) -> bool:
 
 
 def _score(returns: Floats, usable: Flags, at: int, limits: Thresholds) -> float:
+    scale = _spread(returns, usable, at, limits)
+    return math.inf if scale is None else abs(float(returns[at]) - scale[0]) / scale[1]
+
+
+def _spread(returns: Floats, usable: Flags, at: int, limits: Thresholds) -> tuple[float, float] | None:
+    """Median and MAD of the returns before; None with too few of them."""
     before = np.flatnonzero(usable[:at])[-limits.history_bars :]
     if len(before) < limits.history_bars_min:  # the best scale there is: all other bars
         before = np.flatnonzero(usable & (np.arange(len(usable)) != at))
     if len(before) < _SCALE_BARS:
-        return math.inf
+        return None
     median = float(np.median(returns[before]))
-    spread = max(float(np.median(np.abs(returns[before] - median))), _MAD_FLOOR)
-    return abs(float(returns[at]) - median) / spread
+    return median, max(float(np.median(np.abs(returns[before] - median))), _MAD_FLOOR)
 
 
 @dataclass(frozen=True, slots=True)

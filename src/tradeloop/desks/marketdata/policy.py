@@ -82,7 +82,9 @@ class Thresholds(PolicyPart):
     volume_required: tuple[AssetClass, ...]
     non_positive_allowed: tuple[AssetClass, ...]
     ohlc_tolerance: float = Field(ge=0, le=0.01)
+    wick_move: float = Field(gt=0, le=10)
     second_source_tolerance: Share
+    second_source_range: Share
     second_source_bars_min: int = Field(ge=2)
     cross_frequency_tolerance: Share
     quote_spread_multiple: float = Field(gt=1)
@@ -110,12 +112,13 @@ class RulePolicy(PolicyPart):
     between: Between | None = None
     confirmed: Outcome | None = None
     contradicted: Outcome | None = None
-    ambiguous: tuple[Outcome, ...] = ()
-    """Less cautious answers that agents may give where no second source has the bar. Never one that publishes."""
+    ambiguous: tuple[Outcome, ...] | None = None
+    """Where no second source has the bar, agents are asked, and may give these less cautious answers; never one that
+    publishes. Empty: they are asked for the person who decides. None: they are not asked."""
 
     @model_validator(mode="after")
     def _nothing_published(self) -> Self:
-        for outcome in self.ambiguous:
+        for outcome in self.ambiguous or ():
             if outcome in (Outcome.ACCEPT, Outcome.ACCEPT_WITH_NOTE):
                 raise ValueError(f"ambiguous may not hold {outcome}: agents alone never publish what a rule held")
         return self

@@ -104,7 +104,7 @@ def _told(calendar: str, first: date, last: date) -> Iterator[None]:
 
     try:
         yield
-    except (CalendarError, ValueError) as problem:
+    except (CalendarError, ValueError, OverflowError) as problem:
         text = " ".join(str(problem).split())
         raise EventInvalid(f"payload.data.calendar: {calendar!r} from {first} to {last}: {text:.200}") from problem
 

@@ -44,6 +44,25 @@ def second_source(past: History, named: Iterable[Finding], limits: Thresholds) -
         if all(spelled(past.days[at]) in known for at in run):
             continue
         found.append(_run_finding(past, run, scaled, limits))
+    return [*found, *_ranges(past, off, ratio, known, limits)]
+
+
+def _ranges(past: History, off: Flags, ratio: float, known: set[str], limits: Thresholds) -> list[Finding]:
+    """Bars whose close agrees and whose open, high or low does not."""
+    found = []
+    for name in ("open", "high", "low"):
+        ours, theirs = past.columns[name], past.other[name] * ratio
+        with np.errstate(invalid="ignore"):
+            apart = past.judged & ~off & (np.abs(ours - theirs) > limits.second_source_range * theirs)
+        for at in np.flatnonzero(apart).tolist():
+            if spelled(past.days[at]) in known:
+                continue
+            difference = float(ours[at] / theirs[at] - 1)
+            told = f"the {name} of {spelled(past.days[at])} differs from the second source by {_signed(difference)}"
+            finding = _differs(past, [at], told, difference, limits)
+            # A print beyond the other source's range is the odd one; one that is missing may be theirs.
+            is_odd = (name == "high" and difference > 0) or (name == "low" and difference < 0)
+            found.append(finding.model_copy(update={"confirmed": False}) if is_odd else finding)
     return found
 
 
@@ -84,9 +103,8 @@ def _run_finding(past: History, run: list[int], scaled: Floats, limits: Threshol
     theirs = np.log(scaled)
     worst = run[int(np.abs(ours[run] - theirs[run]).argmax())]
     difference = float(np.expm1(ours[worst] - theirs[worst]))
-    told = (
-        f"closes differ from the second source in {listed(spelled(past.days[at]) for at in run)}, by {difference:+.2%}"
-    )
+    days = listed(spelled(past.days[at]) for at in run)
+    told = f"closes differ from the second source in {days}, by {_signed(difference)}"
     finding = _differs(past, run, told, difference, limits)
     # Ours is the odd one where it moves away and comes back and the other source does not.
     comes_back = first > 0 and after < len(past) and math.isfinite(theirs[first - 1] + theirs[after])
@@ -99,10 +117,12 @@ def _run_finding(past: History, run: list[int], scaled: Floats, limits: Threshol
     return finding.model_copy(update={"other": float(past.second[worst])})
 
 
+def _signed(share: float) -> str:
+    return f"{share:+.2%}".replace("-", "−")
+
+
 def _differs(past: History, at: list[int], told: str, value: float, limits: Thresholds) -> Finding:
-    return series_finding(
-        Rule.CROSS_SOURCE, past, at, told.replace("-", "−"), value=value, threshold=limits.second_source_tolerance
-    )
+    return series_finding(Rule.CROSS_SOURCE, past, at, told, value=value, threshold=limits.second_source_tolerance)
 
 
 def other_frequency(table: Table, batch: Batch, limits: Thresholds) -> list[Finding]:

@@ -18,6 +18,8 @@ Flags = NDArray[np.bool_]
 PRICES: Final = ("open", "high", "low", "close")
 COLUMNS: Final = (*PRICES, "volume")
 QUOTES: Final = ("bid", "ask")
+_LEAST: Final = 1e-18
+"""No price or volume is smaller, and none larger than its inverse: ratios and logarithms stay within floats."""
 _ABSENT: Final = frozenset({"nan", "null", "none", "n/a", "na", "-"})
 """How vendors spell "no value" in text."""
 
@@ -70,7 +72,7 @@ def _number(cell: str | None) -> float:
         value = float(cell)
     except ValueError:
         return math.nan
-    return value if math.isfinite(value) else math.nan
+    return value if value == 0 or _LEAST <= abs(value) <= 1 / _LEAST else math.nan
 
 
 def spelled(day: date) -> str:

@@ -75,29 +75,30 @@ def left_open(policy: Policy, header: BatchHeader, facts: Facts) -> tuple[bool, 
     chosen = set(Outcome)
     for each, opened in zip(weighed, is_open, strict=True):
         if opened and each.finding is not None:
-            chosen &= set(policy.rules[each.finding.rule].ambiguous)
+            chosen &= set(policy.rules[each.finding.rule].ambiguous or ())
     if header.attempt >= policy.refetches_max:
         chosen.discard(Outcome.REFETCH)
     aside = len(rows_aside(policy, facts))
-    if not aside or facts.omitted or (aside >= policy.rows_share_min and aside > policy.rows_share_max * facts.rows):
+    if not aside or (aside >= policy.rows_share_min and aside > policy.rows_share_max * facts.rows):
         chosen.discard(Outcome.QUARANTINE_ROWS)
     return True, tuple(sorted((each for each in chosen if policy.caution(each) >= floor), key=policy.caution))
 
 
 def rows_aside(policy: Policy, facts: Facts) -> tuple[int, ...]:
-    """Places in the batch of the rows that QUARANTINE_ROWS sets aside; those of an open finding are among them."""
-    weighed = [_weigh(policy, finding) for finding in facts.findings]
-    rows = {
-        row
-        for each in weighed
-        if each.finding is not None
-        and (
-            each.outcome is Outcome.QUARANTINE_ROWS
-            or (_is_open(policy, each) and Outcome.QUARANTINE_ROWS in policy.rules[each.finding.rule].ambiguous)
-        )
-        for row in each.finding.rows
-    }
-    return tuple(sorted(rows))
+    """Places in the batch of the rows that QUARANTINE_ROWS sets aside; those of an open finding are among them.
+
+    Empty when not each of them is known: an order that names some of them would leave the others in.
+    """
+    found = []
+    for each in (_weigh(policy, finding) for finding in facts.findings):
+        if each.finding is None:
+            continue
+        may = _is_open(policy, each) and Outcome.QUARANTINE_ROWS in (policy.rules[each.finding.rule].ambiguous or ())
+        if may or each.outcome is Outcome.QUARANTINE_ROWS:
+            found.append(each.finding)
+    rows = {row for finding in found for row in finding.rows}
+    is_listed = not facts.omitted and len(rows) <= LISTED and all(finding.count <= LISTED for finding in found)
+    return tuple(sorted(rows)) if is_listed else ()
 
 
 def _weigh_all(policy: Policy, header: BatchHeader, facts: Facts) -> list[_Weighed]:
@@ -121,7 +122,7 @@ def _is_open(policy: Policy, weighed: _Weighed) -> bool:
         finding is not None
         and weighed.outcome is Outcome.ESCALATE
         and finding.confirmed is None
-        and bool(policy.rules[finding.rule].ambiguous)
+        and policy.rules[finding.rule].ambiguous is not None
     )
 
 
@@ -191,7 +192,7 @@ def action(policy: Policy, header: BatchHeader, facts: Facts, outcome: Outcome) 
         params["attempt"] = header.attempt + 1
     if outcome is Outcome.QUARANTINE_ROWS:
         aside: list[Any] = list(rows_aside(policy, facts))
-        if not aside or len(aside) > LISTED or facts.omitted:
+        if not aside:
             return None
         params["quarantined"] = aside
     named = sorted({day for finding in facts.findings for day in finding.dates})[:LISTED]
