@@ -11,7 +11,7 @@ import pytest
 from desk import POLICY
 from sp500 import month, scaled
 
-from tradeloop.desks.marketdata.desk import DESK, desk
+from tradeloop.desks.marketdata.desk import DESK, desk_of
 from tradeloop.desks.marketdata.evidence import calendar, corporate_actions, like_cases, market_context, second_source
 from tradeloop.desks.marketdata.policy import Outcome, Policy
 from tradeloop.domain.actions import Action
@@ -153,7 +153,7 @@ def test_the_allow_list_follows_the_dags_that_a_policy_names_and_nothing_else() 
     raw["actions"]["ACCEPT"] = {"kind": "trigger_dag", "target": "prices.out"}
     raw["actions"]["ESCALATE"] = {"kind": "trigger_dag", "target": "anything"}
 
-    targets = [one.target for one in desk(Policy.model_validate(raw)).allowed]
+    targets = [one.target for one in desk_of(Policy.model_validate(raw)).allowed]
     assert targets == [r"prices\.out", "publish_batch", "refetch_batch", "quarantine_rows"]
 
 
