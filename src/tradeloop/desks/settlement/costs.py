@@ -15,8 +15,8 @@ from tradeloop.desks.settlement.case import Case
 from tradeloop.desks.settlement.findings import Finding, Penalty, Rule
 from tradeloop.desks.settlement.policy import Outcome, Policy
 
-_DIGITS: Final = 60
-"""Figures of 30 digits times and minus each other stay exact."""
+_DIGITS: Final = 100
+"""Figures of 40 digits times, by and minus each other stay exact."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Final
 
 from tradeloop.desks.settlement import calendar, costs
-from tradeloop.desks.settlement.advice import Advice, Instruction, Reason, Status, is_isin
+from tradeloop.desks.settlement.advice import MAX_NARRATIVES, Advice, Instruction, Reason, Status, is_isin
 from tradeloop.desks.settlement.case import Case
 from tradeloop.desks.settlement.findings import Facts, Finding, Header, Rule, moment
 from tradeloop.desks.settlement.policy import Fault, Outcome, Policy, ReasonList, ReasonPolicy
@@ -89,7 +89,7 @@ def header_of(view: View, sha256: str) -> Header:
         chases=case.chases,
         sha256=sha256,
         transaction=case.transaction or 0,
-        narratives=advice.narratives,
+        narratives=advice.narratives[:MAX_NARRATIVES],
     )
 
 
@@ -188,6 +188,9 @@ def _statuses(view: View, cover: costs.Cover) -> Iterator[Finding]:
             own = " of a market's own" if strange.scheme else ""
             sentence = f"{what}{own} {_plain(strange.code)} (line {strange.line}) is not in the policy"
             yield Finding(rule=Rule.UNKNOWN, sentence=sentence, asks=Outcome.ESCALATE)
+    if len(view.advice.narratives) > MAX_NARRATIVES:
+        sentence = f"{len(view.advice.narratives)} narratives; {MAX_NARRATIVES} are quoted"
+        yield Finding(rule=Rule.UNKNOWN, sentence=sentence, asks=Outcome.ESCALATE)
     for known in view.reasons:
         answer, more = known.policy.next, ""
         if known.policy.with_inventory is not None and cover.has_lot:
