@@ -352,3 +352,26 @@ def test_a_message_by_reference_is_read_below_the_root_alone(tmp_path: Path) -> 
     path.write_bytes(b"\xff" * len(raw))
     with pytest.raises(ReferenceInvalid, match="line 1 is not UTF-8"):
         answer({**data, "reference": reference | {"sha256": sha256(b"\xff" * len(raw)).hexdigest()}}, tmp_path)
+
+
+def test_a_fail_that_is_explained_by_not_matching_needs_no_reason_of_its_own() -> None:
+    unmatched = ("MTCH", "NMAT", ("CMIS",))
+
+    assert outcome(event(told(unmatched, ("SETT", "PENF", ())))) == "CHASE_COUNTERPARTY"
+    assert outcome(event(told(("MTCH", "NMAT", ()), ("SETT", "PENF", ())))) == "ESCALATE"
+    assert outcome(event(told(("MTCH", "MACH", ()), ("SETT", "PENF", ())))) == "ESCALATE"
+
+
+@pytest.mark.parametrize(
+    ("cash", "sentence"),
+    [
+        ({"available": "90000.00", "currency": "EUR"}, "EUR 60000.00 of cash short"),
+        ({"available": "200000", "currency": "EUR"}, "EUR 0 of cash short"),
+        ({"available": "200000", "currency": "USD"}, "cash is told in USD, not in the currency to pay"),
+    ],
+)
+def test_what_of_the_cash_is_short_is_told(cash: dict[str, str], sentence: str) -> None:
+    decision, facts, _ = answer(event(failing("MONY", is_delivery=False), cash=cash))
+
+    assert decision.outcome == "PROPOSE_FUNDING"
+    assert sentences(facts, "SS12") == [sentence]

@@ -148,5 +148,7 @@ def notes(case: Case, found: Cover) -> Iterator[Finding]:
         sentence += "" if found.shortfall is None else f", {found.shortfall:f} short"
         sentence += f", {case.inventory.recallable:f} on recall" if case.inventory.recallable else ""
         yield Finding(rule=Rule.INVENTORY, sentence=sentence)
+    if case.cash is not None and found.cash_shortfall is None:
+        yield Finding(rule=Rule.CASH, sentence=f"cash is told in {case.cash.currency}, not in the currency to pay")
     if found.cash_shortfall is not None and case.cash is not None:
         yield Finding(rule=Rule.CASH, sentence=f"{case.cash.currency} {found.cash_shortfall:f} of cash short")

@@ -179,7 +179,7 @@ def _statuses(view: View, cover: costs.Cover) -> Iterator[Finding]:
     for status in view.advice.statuses:
         held = view.policy.statuses.get(f"{status.kind}/{status.code}")
         if held is not None and not status.scheme:
-            answer = None if status.reasons else held.without_reason
+            answer = None if status.reasons or _explained(view, status) else held.without_reason
             told = "" if status.reasons else ", no reason given"
             sentence = f"{status.kind}/{status.code} {held.title}{told}"
             yield Finding(rule=Rule.STATUS, sentence=sentence, asks=answer)
@@ -199,6 +199,13 @@ def _statuses(view: View, cover: costs.Cover) -> Iterator[Finding]:
             more += "; the reconciliation desk compares both bookings"
         sentence = f"{known.code} {known.policy.title}, fault: {known.policy.fault}{more}"
         yield Finding(rule=Rule.REASON, sentence=sentence, asks=answer, code=known.code, table=known.table)
+
+
+def _explained(view: View, status: Status) -> bool:
+    # It fails because it does not match, and why that is, is told there.
+    return f"{status.kind}/{status.code}" == "SETT/PENF" and any(
+        known.table is ReasonList.UNMATCHED for known in view.reasons
+    )
 
 
 def _plain(code: str) -> str:
