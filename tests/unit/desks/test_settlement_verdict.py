@@ -375,3 +375,16 @@ def test_what_of_the_cash_is_short_is_told(cash: dict[str, str], sentence: str) 
 
     assert decision.outcome == "PROPOSE_FUNDING"
     assert sentences(facts, "SS12") == [sentence]
+
+
+@pytest.mark.parametrize(("code", "wanted"), [("CANI", "MONITOR"), ("CANS", "ESCALATE"), ("CSUB", "ESCALATE")])
+def test_what_we_cancelled_ourselves_ages_no_more_and_any_other_cancellation_is_news(code: str, wanted: str) -> None:
+    data = event(told(("IPRC", "CAND", (code,)), amount=Decimal("99000000.00")), today="2026-02-13")
+
+    assert outcome(data) == wanted
+
+
+def test_a_stock_in_powers_of_ten_is_told_in_digits() -> None:
+    _, facts, _ = answer(event(failing("LACK"), inventory={"available": "5E2"}))
+
+    assert sentences(facts, "SS02") == ["LACK our securities are short, fault: us; 500 can be delivered"]

@@ -103,12 +103,12 @@ def gather(view: View) -> Facts:
     age = None if terms.isd is None else calendar.days_after(case.calendar, terms.isd, case.today)
     cover = costs.cover(case, terms)
     penalty = costs.penalty(view.policy, case, terms, is_cash=_lacks_cash(view), is_matched=view.is_matched)
-    is_fail = _is_fail(view, age)
+    is_fail, is_over = _is_fail(view, age), view.names == ("IPRC/CAND",)  # what was cancelled ages no more
     found = [
         *_statuses(view, cover),
         *_contradictions(view),
         *_identifiers(view),
-        *costs.sized(view.policy, case, terms, penalty, age=age, is_fail=is_fail),
+        *([] if is_over else costs.sized(view.policy, case, terms, penalty, age=age, is_fail=is_fail)),
         *_linked(view),
         *costs.notes(case, cover),
         *_timing(view),
@@ -194,7 +194,7 @@ def _statuses(view: View, cover: costs.Cover) -> Iterator[Finding]:
     for known in view.reasons:
         answer, more = known.policy.next, ""
         if known.policy.with_inventory is not None and cover.has_lot:
-            answer, more = known.policy.with_inventory, f"; {cover.deliverable} can be delivered"
+            answer, more = known.policy.with_inventory, f"; {cover.deliverable:f} can be delivered"
         if known.policy.compare:
             more += "; the reconciliation desk compares both bookings"
         sentence = f"{known.code} {known.policy.title}, fault: {known.policy.fault}{more}"
