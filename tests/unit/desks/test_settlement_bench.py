@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 
 import pytest
 from settling import NOWHERE
@@ -15,6 +16,11 @@ from tradeloop.errors import TradeloopError
 from tradeloop.gate.allowed import check
 
 SEED = 20260113
+
+
+@dataclass
+class Answered:
+    is_right: bool
 
 
 @pytest.mark.parametrize("split", ["tuning", "test"])
@@ -84,3 +90,12 @@ def test_scores_fall_when_the_answer_is_another() -> None:
     assert BENCH.score(case, {**facts, "fault": "us"}, worse) | {"penalty_exact": 0} == {
         "next_action": 0, "fault_named": 0, "penalty_exact": 0,
     }  # fmt: skip
+
+
+def test_the_aims_fall_when_one_in_fifty_is_wrong() -> None:
+    answered = [Answered(number % 50 != 0) for number in range(100)]
+
+    aims = BENCH.aims(answered, {"fault_named": 0.995, "penalty_exact": 0.9999})
+
+    assert [met for _, met in aims] == [False, True, False]
+    assert aims[0][0] == "next action 0.9800; target 0.99"

@@ -203,3 +203,52 @@ def test_a_status_without_reasons_has_none() -> None:
     (advice,) = advices(mt548(told(("IPRC", "PACK", ()))))
 
     assert [(status.kind, status.code, status.reasons) for status in advice.statuses] == [("IPRC", "PACK", ())]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("hello", "line 1: no message of ISO 15022 begins here"),
+        (":oops", "line 1: ':oops' begins with a colon and is no field"),
+        ("{1:F01X}{2:O5480000}{4:\nNOTHING\n-}", "line 2: 'NOTHING' is no field"),
+        ("{1:F01X}{2:O5480000}{4:\n\n-}", "field 4: the text block is empty"),
+        (":16R:G N", "line 1, field 16R: 'G N' is no name of a sequence"),
+        (":16R:GENL\n:20C::SEME//1\n:16S:GENL", "line 1, field 16R: no status is told"),
+        (":16R:SETTRAN\n:16S:SETTRAN\n:16R:SETTRAN\n:16S:SETTRAN", "line 3, field 16R: SETTRAN is given twice"),
+        ("{1:F01X}{2:O5370000}{4:\n:16R:TRAN\n:16S:TRAN\n-}", "line 2, field 16R: no status is told"),
+        (":16R:STAT\n:25D::SETT//PENF\n:16R:LINK\n:16S:LINK\n:16S:STAT", "line 3, field 16R: STAT takes no sequence"),
+    ],
+)
+def test_what_is_half_a_message_says_which_half_is_missing(text: str, told: str) -> None:
+    problem = refusal(lambda: advices(text))
+
+    assert problem is not None
+    assert told in problem.message
+
+
+def test_a_statement_by_transaction_gives_each_its_own_status() -> None:
+    one = ":16R:TRAN\n:16R:LINK\n:20C::RELA//A{n}\n:16S:LINK\n:16R:STAT\n:25D::SETT//PEND\n:16S:STAT\n:16S:TRAN\n"
+    body = ":16R:GENL\n:28E:1/ONLY\n:16S:GENL\n" + "".join(one.format(n=n) for n in range(3))
+
+    assert [advice.reference for advice in advices(body)] == ["A0", "A1", "A2"]
+
+
+def test_an_amortised_instrument_settles_by_its_face_amount() -> None:
+    text = WHOLE.replace(":36B::SETT//UNIT/1000,", ":36B::SETT//AMOR/799,5\n:36B::SETT//FAMT/816,")
+
+    (advice,) = advices(text)
+
+    assert (advice.instruction.quantity_type, advice.instruction.quantity) == ("FAMT", 816)
+    doubled = text.replace("AMOR/799,5", "FAMT/799,5")
+    with pytest.raises(MessageInvalid, match="line 19, field 36B: SETT is given twice as FAMT"):
+        advices(doubled)
+
+
+def test_negative_figures_and_days_that_are_codes_are_read_as_such() -> None:
+    text = WHOLE.replace("UNIT/1000,", "UNIT/N1000,").replace("EUR150000", "NEUR150000")
+    text = text.replace(":98A::TRAD//20260108", ":98B::TRAD//VARI")
+
+    (advice,) = advices(text)
+
+    assert (advice.instruction.quantity, advice.instruction.amount) == (-1000, -150000)
+    assert advice.instruction.trade_date is None

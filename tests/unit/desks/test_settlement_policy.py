@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 from python_iso20022 import enums
 from python_iso20022.sese.enums import RejectionReason75Code
+from settling import NOWHERE, event, failing
 
+from tradeloop.desks.settlement.desk import desk_of
 from tradeloop.desks.settlement.policy import SHIPPED, Outcome, ReasonList, load_policy
 from tradeloop.errors import SettingInvalid
+from tradeloop.gate.allowed import check
 
 TEXT = SHIPPED.read_text()
 
@@ -66,11 +69,16 @@ def test_every_threshold_says_where_it_comes_from() -> None:
         ("CMIS: {title: no instruction of the counterparty found, fault: them", "CMIS: {title: x, fault: theirs", ""),
         ('liquid_share: "1.00"', 'liquid_share: "-1"', "basis_points.liquid_share"),
         ('other: "0.50"', 'others: "0.50"', "basis_points"),
-        ("  ESCALATE: null", "  ESCALATE: {kind: trigger_dag, target: x}", "its action must be null"),
+        ("  ESCALATE: null", "  ESCALATE: {kind: trigger_dag, target: settlement_x}", "its action must be null"),
         ("zone: Europe/Berlin", "zone: Europe/Nowhere", "no time zone is called 'Europe/Nowhere'"),
         ("{from: 2024-05-28, days: 1}", "{from: 2004-05-28, days: 1}", "cycles.US must be in the order of its days"),
         ("fault_order: [us, unknown, them, neither]", "fault_order: [us, them, neither]", "lacks unknown"),
         ("GBP: 365}", "GBP: 366}", "cash_days.GBP"),
+        ("cash_days: {default: 360, GBP: 365}", "cash_days: {GBP: 365}", "cash_days lacks default"),
+        (", CANCELLED: ESCALATE}", "}", "linked must name"),
+        ("  - RELEASE_HOLD_REQUEST\n  - ESCALATE", "  - ESCALATE\n  - RELEASE_HOLD_REQUEST", "must end with ESCALATE"),
+        ("target: chase_counterparty", "target: settlement_x", "CHASE_COUNTERPARTY.target must begin with chase_"),
+        ("target: chase_counterparty", "target: release_hold", "actions.CHASE_COUNTERPARTY.target: 'release_hold'"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_sentence_with_its_place(tmp_path: Path, old: str, new: str, told: str) -> None:
@@ -92,3 +100,19 @@ def test_a_firm_s_own_copy_is_named_by_its_setting(tmp_path: Path, monkeypatch: 
 
     assert load_policy().thresholds.age_escalates_bd == 7
     assert load_policy().digest != load_policy(SHIPPED).digest
+
+
+def test_a_firm_may_open_a_case_where_a_person_is_needed(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        TEXT.replace("PROPOSE_FUNDING: null", "PROPOSE_FUNDING: {kind: trigger_dag, target: settlement_case}")
+    )
+    desk = desk_of(load_policy(path))
+    data = event(failing("MONY", is_delivery=False))
+
+    header, facts = desk.load(data, NOWHERE), desk.facts(data, NOWHERE)
+    action = desk.action(header, facts, desk.judge(header, facts).decision.outcome)
+
+    assert action is not None
+    check(action, desk.allowed, desk.name)
+    assert (action.target, action.params["outcome"]) == ("settlement_case", "PROPOSE_FUNDING")

@@ -117,3 +117,56 @@ def test_a_message_with_a_hole_is_read_or_refused(at: int, length: int, put: str
     problem = refusal(lambda: read_sese024(WHOLE[:at] + put + WHOLE[at + length :]))
 
     assert problem is None or problem.message
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        (
+            "<PrcgSts><Prtry><PrtrySts><Id>ABCD</Id><Issr>T2S</Issr></PrtrySts></Prtry></PrcgSts>",
+            ("IPRC", "ABCD", "T2S"),
+        ),
+        ("<PrcgSts><CxlReqd/></PrcgSts>", ("IPRC", "CPRC", "")),
+        ("<IfrrdMtchgSts><Mtchd/></IfrrdMtchgSts>", ("INMH", "MACH", "")),
+    ],
+)
+def test_statuses_have_the_codes_of_field_25d(more: str, status: tuple[str, str, str]) -> None:
+    (advice,) = advices(WHOLE.replace("<SttlmSts>", f"{more}<SttlmSts>"))
+
+    first = advice.statuses[0]
+    assert (first.kind, first.code, first.scheme) == status
+
+
+def test_a_reason_without_a_code_is_unknown() -> None:
+    (advice,) = advices(WHOLE.replace("<Cd>CLAC</Cd>", ""))
+
+    assert [(reason.code, reason.scheme) for reason in advice.statuses[0].reasons] == [("?", "?")]
+
+
+def test_dates_with_a_time_codes_for_dates_and_face_amounts_are_read() -> None:
+    text = WHOLE.replace("<Unit>1000</Unit>", "<FaceAmt>1000</FaceAmt>")
+    text = text.replace("<SttlmDt><Dt><Dt>2026-01-12</Dt>", "<SttlmDt><Dt><DtTm>2026-01-12T09:00:00Z</DtTm>")
+    text = text.replace("<Dt><Dt>2026-01-08</Dt></Dt>", "<DtCd><Cd>VARI</Cd></DtCd>")
+    text = text.replace("<SctiesMvmntTp>", "<MtchdStsTmStmp>2026-01-12T20:00:00Z</MtchdStsTmStmp><SctiesMvmntTp>")
+
+    (advice,) = advices(text)
+
+    terms = advice.instruction
+    assert (terms.quantity_type, f"{terms.isd}", terms.trade_date) == ("FAMT", "2026-01-12", None)
+    assert f"{terms.matched_on}" == "2026-01-12"
+
+
+def test_a_message_without_terms_tells_its_status_alone() -> None:
+    begin, rest = WHOLE.split("<TxDtls>")
+
+    (advice,) = advices(begin + rest.split("</TxDtls>")[1])
+
+    assert advice.instruction.isd is None
+    assert advice.statuses[0].code == "PENF"
+
+
+def test_the_worker_imports_what_it_needs_before_the_first_case() -> None:
+    from settling import DESK
+
+    assert DESK.warm is not None
+    DESK.warm()

@@ -352,3 +352,39 @@ def test_a_message_by_reference_is_read_below_the_root_alone(tmp_path: Path) -> 
     path.write_bytes(b"\xff" * len(raw))
     with pytest.raises(ReferenceInvalid, match="line 1 is not UTF-8"):
         answer({**data, "reference": reference | {"sha256": sha256(b"\xff" * len(raw)).hexdigest()}}, tmp_path)
+
+
+def test_a_fail_that_is_explained_by_not_matching_needs_no_reason_of_its_own() -> None:
+    unmatched = ("MTCH", "NMAT", ("CMIS",))
+
+    assert outcome(event(told(unmatched, ("SETT", "PENF", ())))) == "CHASE_COUNTERPARTY"
+    assert outcome(event(told(("MTCH", "NMAT", ()), ("SETT", "PENF", ())))) == "ESCALATE"
+    assert outcome(event(told(("MTCH", "MACH", ()), ("SETT", "PENF", ())))) == "ESCALATE"
+
+
+@pytest.mark.parametrize(
+    ("cash", "sentence"),
+    [
+        ({"available": "90000.00", "currency": "EUR"}, "EUR 60000.00 of cash short"),
+        ({"available": "200000", "currency": "EUR"}, "EUR 0 of cash short"),
+        ({"available": "200000", "currency": "USD"}, "cash is told in USD, not in the currency to pay"),
+    ],
+)
+def test_what_of_the_cash_is_short_is_told(cash: dict[str, str], sentence: str) -> None:
+    decision, facts, _ = answer(event(failing("MONY", is_delivery=False), cash=cash))
+
+    assert decision.outcome == "PROPOSE_FUNDING"
+    assert sentences(facts, "SS12") == [sentence]
+
+
+@pytest.mark.parametrize(("code", "wanted"), [("CANI", "MONITOR"), ("CANS", "ESCALATE"), ("CSUB", "ESCALATE")])
+def test_what_we_cancelled_ourselves_ages_no_more_and_any_other_cancellation_is_news(code: str, wanted: str) -> None:
+    data = event(told(("IPRC", "CAND", (code,)), amount=Decimal("99000000.00")), today="2026-02-13")
+
+    assert outcome(data) == wanted
+
+
+def test_a_stock_in_powers_of_ten_is_told_in_digits() -> None:
+    _, facts, _ = answer(event(failing("LACK"), inventory={"available": "5E2"}))
+
+    assert sentences(facts, "SS02") == ["LACK our securities are short, fault: us; 500 can be delivered"]

@@ -65,7 +65,12 @@ def _finished(case_id: str, kind: str, difficulty: Difficulty, draft: Draft) -> 
     standard = more.get("standard") or draft.one("MT548", "sese.024")
     data["message"] = mt548(told, forged=draft.forged) if standard == "MT548" else sese024(told)
     _changed(draft, told, data["message"])
-    cost = truth.penalty(
+    bare = Case(case_id, "settlement", kind, difficulty, data, frozenset(), "", frozenset())
+    return _labelled(bare, draft, told, _cost(draft, days, prices, rate))
+
+
+def _cost(draft: Draft, days: list[date], prices: dict[date, Decimal], rate: Decimal) -> Decimal:
+    return truth.penalty(
         days,
         draft.quantity,
         prices,
@@ -74,9 +79,6 @@ def _finished(case_id: str, kind: str, difficulty: Difficulty, draft: Draft) -> 
         per_percent=draft.is_bond,
         cash_percent=rate if draft.is_cash else None,
         currency=draft.currency,
-    )
-    return _labelled(
-        Case(case_id, "settlement", kind, difficulty, data, frozenset(), "", frozenset()), draft, told, cost
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from xml.sax.saxutils import escape
@@ -36,7 +36,7 @@ class Told:
     narrative: str = ""
     place: str = "DAKVDEFFXXX"
     other_agent: str = "DEUTDEFFXXX"
-    face: bool = field(default=False)
+    face: bool = False
     """Whether the quantity is a face amount."""
 
 
@@ -51,14 +51,7 @@ def mt548(told: Told, *, forged: str = "") -> str:
         f":20C::RELA//{told.reference}",
         ":16S:LINK",
     ]
-    for qualifier, code, reasons in told.statuses:
-        lines += [":16R:STAT", f":25D::{qualifier}//{code}"]
-        for at, reason in enumerate(reasons):
-            lines += [":16R:REAS", f":24B::{code}//{reason}"]
-            if told.narrative and at == 0:
-                lines += [f":70D::REAS//{_narrative(told.narrative)}{forged}"]
-            lines += [":16S:REAS"]
-        lines += [":16S:STAT"]
+    lines += _status_lines(told, forged)
     agent = "REAG" if told.is_delivery else "DEAG"
     lines += [
         ":16S:GENL",
@@ -81,6 +74,19 @@ def mt548(told: Told, *, forged: str = "") -> str:
         "-}",
     ]
     return "\n".join(lines)
+
+
+def _status_lines(told: Told, forged: str) -> list[str]:
+    lines: list[str] = []
+    for qualifier, code, reasons in told.statuses:
+        lines += [":16R:STAT", f":25D::{qualifier}//{code}"]
+        for at, reason in enumerate(reasons):
+            lines += [":16R:REAS", f":24B::{code}//{reason}"]
+            if told.narrative and at == 0:
+                lines += [f":70D::REAS//{_narrative(told.narrative)}{forged}"]
+            lines += [":16S:REAS"]
+        lines += [":16S:STAT"]
+    return lines
 
 
 def sese024(told: Told) -> str:

@@ -6,15 +6,18 @@ import re
 import unicodedata
 from datetime import date
 from decimal import Decimal
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from stdnum import isin as isin_number
 
-NARRATIVE_CHARS: Final = 2_000
+NARRATIVE_CHARS: Final = 1_000
 """Field 70D has 210 characters at most. What is longer is quoted up to here: agents read it, nothing else does."""
 MAX_REASONS: Final = 100
 """More reasons than codes there are is no message; the checkpoint holds them all."""
+
+MAX_NARRATIVES: Final = 20
+"""Quoted of one message; the header is in every checkpoint. A message with more goes to a person."""
 
 Direction = Literal["DELI", "RECE"]
 
@@ -46,14 +49,18 @@ class Status(Part):
     line: int = 0
 
 
+Figure = Annotated[Decimal, Field(max_digits=40, allow_inf_nan=False)]
+"""FIN has 15 digits, ISO 20022 18; a number of a thousand digits is an attack on arithmetic."""
+
+
 class Instruction(Part):
     """The instruction's own terms, as far as they are told."""
 
-    isin: str | None = None
-    quantity: Decimal | None = None
+    isin: str | None = Field(default=None, pattern=r"^[A-Z0-9]{1,30}$")
+    quantity: Figure | None = None
     quantity_type: Literal["UNIT", "FAMT", "AMOR"] | None = None
-    amount: Decimal | None = None
-    currency: str | None = None
+    amount: Figure | None = None
+    currency: str | None = Field(default=None, pattern=r"^[A-Z]{3}$")
     direction: Direction | None = None
     against_payment: bool | None = None
     trade_date: date | None = None
@@ -86,5 +93,5 @@ def is_isin(text: str) -> bool:
 
 def quotable(text: str) -> str:
     """Free text that can be stored and shown: no control, format or half characters, and not endless."""
-    kept = "".join(each if each == "\n" or unicodedata.category(each)[0] != "C" else " " for each in text)
-    return kept.strip()[:NARRATIVE_CHARS]
+    cut = text[:NARRATIVE_CHARS]
+    return "".join(each if each == "\n" or unicodedata.category(each)[0] != "C" else " " for each in cut).strip()

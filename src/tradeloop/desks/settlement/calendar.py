@@ -13,6 +13,8 @@ from tradeloop.desks.settlement.refusal import MessageInvalid
 
 MAX_SPAN_DAYS: Final = 3_660
 """A fail of ten years is a wrong date; counting its days would only take time."""
+YEARS: Final = (1990, 2100)
+"""Before and after lies no settlement; calendars end, and days added to the last one overflow."""
 FIRST_YEAR: Final = 2020
 """Cases of later years share one calendar, which takes 0.1 s to build."""
 
@@ -25,6 +27,7 @@ def business_days(calendar: str, first: date, last: date) -> tuple[date, ...]:
     """
     if last < first:
         return ()
+    _within(first, last)
     if (last - first).days > MAX_SPAN_DAYS:
         told = f"{first} to {last} is more than {MAX_SPAN_DAYS} days; a date is wrong"
         raise MessageInvalid(told, field="payload.data.today")
@@ -33,6 +36,7 @@ def business_days(calendar: str, first: date, last: date) -> tuple[date, ...]:
 
 def following(calendar: str, day: date, count: int) -> date:
     """The business day `count` after `day`; 0: `day` itself, or the next one when it is none."""
+    _within(day, day)
     found = business_days(calendar, day + timedelta(days=1) if count else day, day + timedelta(days=21 + 2 * count))
     if len(found) < max(count, 1):
         raise MessageInvalid(f"{calendar!r} knows too few business days after {day}", field="payload.data.calendar")
@@ -41,6 +45,7 @@ def following(calendar: str, day: date, count: int) -> date:
 
 def days_after(calendar: str, day: date, today: date) -> int:
     """Business days after `day` up to `today`; 0 when it is not past."""
+    _within(day, today)
     return len(business_days(calendar, day + timedelta(days=1), today))
 
 
@@ -57,6 +62,12 @@ def deadline(policy: Policy, market: str, day: date, *, against_payment: bool) -
         return None
     clock = held.payment if against_payment else held.free
     return datetime.combine(day, clock, ZoneInfo(held.zone)).astimezone(UTC)
+
+
+def _within(first: date, last: date) -> None:
+    if not all(YEARS[0] <= day.year <= YEARS[1] for day in (first, last)):
+        told = f"{first} to {last} lies outside of {YEARS[0]} to {YEARS[1]}; a date is wrong"
+        raise MessageInvalid(told, field="payload.data.today")
 
 
 @lru_cache(maxsize=4096)

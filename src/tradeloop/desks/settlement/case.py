@@ -102,7 +102,7 @@ class Case(_Given):
     reference: Reference | None = None
     transaction: int | None = Field(default=None, ge=0, lt=100_000)
     """Which of an MT537's transactions, from 0; one event a transaction."""
-    today: date
+    today: date = Field(ge=date(2000, 1, 1), le=date(2099, 12, 31))
     now: AwareDatetime | None = None
     """The moment of the status, for the market's deadline."""
     calendar: str = Field(default="XETR", pattern=r"^[A-Za-z0-9_/]{1,20}$")

@@ -15,8 +15,8 @@ from tradeloop.desks.settlement.case import Case
 from tradeloop.desks.settlement.findings import Finding, Penalty, Rule
 from tradeloop.desks.settlement.policy import Outcome, Policy
 
-_DIGITS: Final = 60
-"""Figures of 30 digits times and minus each other stay exact."""
+_DIGITS: Final = 100
+"""Figures of 40 digits times, by and minus each other stay exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,5 +148,7 @@ def notes(case: Case, found: Cover) -> Iterator[Finding]:
         sentence += "" if found.shortfall is None else f", {found.shortfall:f} short"
         sentence += f", {case.inventory.recallable:f} on recall" if case.inventory.recallable else ""
         yield Finding(rule=Rule.INVENTORY, sentence=sentence)
+    if case.cash is not None and found.cash_shortfall is None:
+        yield Finding(rule=Rule.CASH, sentence=f"cash is told in {case.cash.currency}, not in the currency to pay")
     if found.cash_shortfall is not None and case.cash is not None:
         yield Finding(rule=Rule.CASH, sentence=f"{case.cash.currency} {found.cash_shortfall:f} of cash short")

@@ -11,7 +11,7 @@ from tradeloop.desks.settlement.facts import gather, header_of, view_of
 from tradeloop.desks.settlement.findings import Facts, Header
 from tradeloop.desks.settlement.policy import Policy, load_policy
 from tradeloop.desks.settlement.specialists import SPECIALISTS
-from tradeloop.desks.settlement.verdict import ChaseParams, ReminderParams, action_of, judge
+from tradeloop.desks.settlement.verdict import CaseParams, ChaseParams, action_of, judge
 from tradeloop.desks.settlement.warming import warm
 from tradeloop.domain.actions import Action
 from tradeloop.gate.allowed import Allowed
@@ -47,8 +47,8 @@ def desk_of(policy: Policy) -> Desk:
         judge=judged,
         action=action,
         allowed=(
-            Allowed("trigger_dag", r"settlement_reminder", ReminderParams),
-            Allowed("trigger_dag", r"chase_counterparty", ChaseParams),
+            Allowed("trigger_dag", r"settlement_[a-z0-9_]{1,100}", CaseParams),
+            Allowed("trigger_dag", r"chase_[a-z0-9_]{1,100}", ChaseParams),
         ),
         specialists=SPECIALISTS,
         warm=warm,

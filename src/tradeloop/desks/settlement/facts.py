@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Final
 
 from tradeloop.desks.settlement import calendar, costs
-from tradeloop.desks.settlement.advice import Advice, Instruction, Reason, Status, is_isin
+from tradeloop.desks.settlement.advice import MAX_NARRATIVES, Advice, Instruction, Reason, Status, is_isin
 from tradeloop.desks.settlement.case import Case
 from tradeloop.desks.settlement.findings import Facts, Finding, Header, Rule, moment
 from tradeloop.desks.settlement.policy import Fault, Outcome, Policy, ReasonList, ReasonPolicy
@@ -89,7 +89,7 @@ def header_of(view: View, sha256: str) -> Header:
         chases=case.chases,
         sha256=sha256,
         transaction=case.transaction or 0,
-        narratives=advice.narratives,
+        narratives=advice.narratives[:MAX_NARRATIVES],
     )
 
 
@@ -103,12 +103,12 @@ def gather(view: View) -> Facts:
     age = None if terms.isd is None else calendar.days_after(case.calendar, terms.isd, case.today)
     cover = costs.cover(case, terms)
     penalty = costs.penalty(view.policy, case, terms, is_cash=_lacks_cash(view), is_matched=view.is_matched)
-    is_fail = _is_fail(view, age)
+    is_fail, is_over = _is_fail(view, age), view.names == ("IPRC/CAND",)  # what was cancelled ages no more
     found = [
         *_statuses(view, cover),
         *_contradictions(view),
         *_identifiers(view),
-        *costs.sized(view.policy, case, terms, penalty, age=age, is_fail=is_fail),
+        *([] if is_over else costs.sized(view.policy, case, terms, penalty, age=age, is_fail=is_fail)),
         *_linked(view),
         *costs.notes(case, cover),
         *_timing(view),
@@ -179,7 +179,7 @@ def _statuses(view: View, cover: costs.Cover) -> Iterator[Finding]:
     for status in view.advice.statuses:
         held = view.policy.statuses.get(f"{status.kind}/{status.code}")
         if held is not None and not status.scheme:
-            answer = None if status.reasons else held.without_reason
+            answer = None if status.reasons or _explained(view, status) else held.without_reason
             told = "" if status.reasons else ", no reason given"
             sentence = f"{status.kind}/{status.code} {held.title}{told}"
             yield Finding(rule=Rule.STATUS, sentence=sentence, asks=answer)
@@ -188,14 +188,24 @@ def _statuses(view: View, cover: costs.Cover) -> Iterator[Finding]:
             own = " of a market's own" if strange.scheme else ""
             sentence = f"{what}{own} {_plain(strange.code)} (line {strange.line}) is not in the policy"
             yield Finding(rule=Rule.UNKNOWN, sentence=sentence, asks=Outcome.ESCALATE)
+    if len(view.advice.narratives) > MAX_NARRATIVES:
+        sentence = f"{len(view.advice.narratives)} narratives; {MAX_NARRATIVES} are quoted"
+        yield Finding(rule=Rule.UNKNOWN, sentence=sentence, asks=Outcome.ESCALATE)
     for known in view.reasons:
         answer, more = known.policy.next, ""
         if known.policy.with_inventory is not None and cover.has_lot:
-            answer, more = known.policy.with_inventory, f"; {cover.deliverable} can be delivered"
+            answer, more = known.policy.with_inventory, f"; {cover.deliverable:f} can be delivered"
         if known.policy.compare:
             more += "; the reconciliation desk compares both bookings"
         sentence = f"{known.code} {known.policy.title}, fault: {known.policy.fault}{more}"
         yield Finding(rule=Rule.REASON, sentence=sentence, asks=answer, code=known.code, table=known.table)
+
+
+def _explained(view: View, status: Status) -> bool:
+    # It fails because it does not match, and why that is, is told there.
+    return f"{status.kind}/{status.code}" == "SETT/PENF" and any(
+        known.table is ReasonList.UNMATCHED for known in view.reasons
+    )
 
 
 def _plain(code: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final, Literal  # Any: fields of a model that is checked right after
 
 from tradeloop.desks.settlement.advice import MAX_REASONS, Advice, Instruction, Reason, Status, quotable
@@ -175,8 +176,8 @@ def _instruction(terms: Sequence) -> Instruction:
     if security is not None:
         given["isin"] = identifier(security)
     for qualifier in ("SETT", "PSTA"):
-        if found := one(terms, "36B", qualifier):
-            given["quantity"], given["quantity_type"] = quantity(found)
+        if held := _quantity(terms, qualifier):
+            given["quantity"], given["quantity_type"] = held
         if found := one(terms, "19A", qualifier):
             given["amount"], given["currency"] = amount(found)
     for name, qualifier in (("isd", "SETT"), ("trade_date", "TRAD"), ("matched_on", "MTCH")):
@@ -189,6 +190,18 @@ def _instruction(terms: Sequence) -> Instruction:
     if found := one(terms, "97A 97B", "SAFE"):
         given["account"] = found.data[:35]
     return Instruction(**given, **_parties(terms, "REAG" if given.get("direction") == "DELI" else "DEAG"))
+
+
+def _quantity(terms: Sequence, qualifier: str) -> tuple[Decimal, str] | None:
+    # An amortised instrument has two: its face amount, which is what settles, and the amortised value beside it.
+    found: dict[str, tuple[Decimal, str]] = {}
+    for part in terms.fields:
+        if part.tag == "36B" and (value := qualified(part)).qualifier == qualifier:
+            figure = quantity(value)
+            if figure[1] in found:
+                raise MessageInvalid(f"{qualifier} is given twice as {figure[1]}", line=part.line, field=part.tag)
+            found[figure[1]] = figure
+    return next((found[kind] for kind in ("UNIT", "FAMT", "AMOR") if kind in found), None)
 
 
 def _of(value: Any, known: tuple[str, ...]) -> str:

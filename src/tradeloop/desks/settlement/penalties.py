@@ -22,8 +22,8 @@ from tradeloop.desks.settlement.policy import AssetKind, Policy
 
 CENT: Final = Decimal("0.01")
 _BASIS_POINT: Final = Decimal("0.0001")
-_DIGITS: Final = 60
-"""Significant digits on the way: a product of three 18-digit figures stays exact, so rounding happens once."""
+_DIGITS: Final = 150
+"""Significant digits on the way: a product of three figures of 40 digits stays exact, so rounding happens once."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ class StatedPenalty:
         """The amount from its factors, to 0.01; None while one is missing."""
         if self.rate is None or self.quantity is None or self.price is None:
             return None
-        with localcontext(prec=60):
+        with localcontext(prec=100):
             return charged(self.rate, self.quantity * self.price)
 
     @property
@@ -59,7 +59,7 @@ class StatedPenalty:
         """The price at which amount, rate and quantity agree; None while one of these is missing."""
         if not self.rate or not self.quantity:
             return None
-        with localcontext(prec=60):
+        with localcontext(prec=100):
             return (self.amount / (self.rate * self.quantity)).normalize()
 
 

@@ -141,7 +141,8 @@ class ActionPolicy(PolicyPart):
     """The effect of a decision."""
 
     kind: Literal["trigger_dag"]
-    target: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,250}$")
+    target: str = Field(pattern=r"^(settlement|chase)_[a-z0-9_]{1,100}$")
+    """A DAG of the desk's own: the allow-list knows no other names."""
 
 
 class Policy(PolicyFile):
@@ -177,6 +178,10 @@ class Policy(PolicyFile):
             raise ValueError(f"lattice must end with ESCALATE; it ends with {self.lattice[-1]}")
         if self.actions[Outcome.ESCALATE] is not None:
             raise ValueError("ESCALATE is a person's to act on: its action must be null")
+        for outcome, action in self.actions.items():
+            begin = "chase_" if outcome is Outcome.CHASE_COUNTERPARTY else "settlement_"
+            if action is not None and not action.target.startswith(begin):
+                raise ValueError(f"actions.{outcome}.target must begin with {begin}; it is {action.target}")
         for name, days in _dated(self):
             if list(days) != sorted(set(days)):
                 raise ValueError(f"{name} must be in the order of its days, each day once")

@@ -15,6 +15,8 @@ from functools import lru_cache
 from typing import Any, Final  # Any: the library's generated classes, all fields optional
 from xml.parsers import expat
 
+from pydantic import ValidationError
+
 from tradeloop.desks.settlement.advice import MAX_REASONS, Advice, Instruction, Reason, Status, quotable
 from tradeloop.desks.settlement.fin import MAX_MESSAGE_BYTES
 from tradeloop.desks.settlement.refusal import MessageInvalid
@@ -98,7 +100,14 @@ def read_sese024(text: str) -> Advice:
             document = parser.from_bytes(raw, model)
         except Exception as problem:  # the library raises whatever its converters meet
             raise _explained(problem, seen) from problem
-    return _advice(document.scties_sttlm_tx_sts_advc, seen)
+    try:
+        return _advice(document.scties_sttlm_tx_sts_advc, seen)
+    except ValidationError as problem:  # the library checks types, not ranges and patterns
+        first = problem.errors(include_url=False)[0]
+        name = ".".join(str(step) for step in first["loc"])
+        raise MessageInvalid(f"{name}: {first['msg']}", line=1, field="Document/SctiesSttlmTxStsAdvc") from problem
+    except (ValueError, OverflowError) as problem:  # a day that no calendar has
+        raise MessageInvalid(f"{problem}", line=1, field="Document/SctiesSttlmTxStsAdvc/TxDtls") from problem
 
 
 @lru_cache(maxsize=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any  # Any: JSON as an action's parameters
+from typing import Annotated, Any, Literal  # Any: JSON as an action's parameters
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,12 +19,10 @@ Amount = Annotated[str, Field(pattern=r"^([0-9]{1,40}(\.[0-9]{1,40})?)?$")]
 Code = Annotated[str, Field(pattern=r"^[A-Z0-9]{4}$")]
 
 
-class _Params(BaseModel):
+class CaseParams(BaseModel):
+    """What the reminder, or a follow-up that opens a case, is told."""
+
     model_config = ConfigDict(extra="forbid")
-
-
-class ReminderParams(_Params):
-    """What the reminder is told."""
 
     reference: str = Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9/.-]{0,34})?$")
     message_sha256: Digest
@@ -33,10 +31,18 @@ class ReminderParams(_Params):
     isd: DayOrNone
     due: Day
     codes: list[Code] = Field(max_length=100)
-    outcome: str = Field(pattern=r"^(MONITOR|CHASE_COUNTERPARTY)$")
+    outcome: Literal[
+        "MONITOR",
+        "CHASE_COUNTERPARTY",
+        "PROPOSE_INSTRUCTION_FIX",
+        "PROPOSE_PARTIAL",
+        "PROPOSE_BORROW_OR_RECALL",
+        "PROPOSE_FUNDING",
+        "RELEASE_HOLD_REQUEST",
+    ]
 
 
-class ChaseParams(ReminderParams):
+class ChaseParams(CaseParams):
     """What the draft to the counterparty is made of."""
 
     counterparty: str = Field(pattern=r"^([A-Z0-9]{8}([A-Z0-9]{3})?)?$")
