@@ -225,8 +225,8 @@ def wicks(past: History, named: Flags, limits: Thresholds) -> list[Finding]:
     found = []
     for at in np.flatnonzero(past.judged & sound & ~named & (np.abs(np.expm1(reach)) >= limits.wick_move)).tolist():
         size = float(np.expm1(reach[at]))
-        spread = _spread(past.returns, usable, at, limits)
-        if spread is None or abs(float(reach[at])) <= limits.outlier_mad * spread[1]:
+        scale = spread(past.returns, usable, at, limits)
+        if scale is None or abs(float(reach[at])) <= limits.outlier_mad * scale[1]:
             continue
         name = "high" if size > 0 else "low"
         theirs = float(past.other[name][at])
@@ -252,11 +252,11 @@ def _displaced(past: History, at: int, limits: Thresholds) -> bool:
 
 
 def _score(returns: Floats, usable: Flags, at: int, limits: Thresholds) -> float:
-    scale = _spread(returns, usable, at, limits)
+    scale = spread(returns, usable, at, limits)
     return math.inf if scale is None else abs(float(returns[at]) - scale[0]) / scale[1]
 
 
-def _spread(returns: Floats, usable: Flags, at: int, limits: Thresholds) -> tuple[float, float] | None:
+def spread(returns: Floats, usable: Flags, at: int, limits: Thresholds) -> tuple[float, float] | None:
     """Median and MAD of the returns before; None with too few of them."""
     before = np.flatnonzero(usable[:at])[-limits.history_bars :]
     if len(before) < limits.history_bars_min:  # the best scale there is: all other bars

@@ -85,6 +85,7 @@ class Thresholds(PolicyPart):
     wick_move: float = Field(gt=0, le=10)
     second_source_tolerance: Share
     second_source_range: Share
+    second_source_odd_mad: float = Field(gt=0, le=1000)
     second_source_bars_min: int = Field(ge=2)
     cross_frequency_tolerance: Share
     quote_spread_multiple: float = Field(gt=1)
