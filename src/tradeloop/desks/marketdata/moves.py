@@ -21,6 +21,8 @@ _MAD_FLOOR: Final = 1e-4
 _SCALE_BARS: Final = 10
 """With fewer returns than this in all there is no scale, and every large move counts as extreme."""
 
+_FLOAT_STEP: Final = 1e-6
+"""Of the price: a smaller step is the rounding of a vendor's 32-bit floats and no tick."""
 _LEAST_RATIO: Final = 1.2
 """A smaller announced factor is no level: many true moves are as large."""
 
@@ -162,7 +164,8 @@ def stale(past: History, limits: Thresholds) -> list[Finding]:
     count = len(past)
     same = np.zeros(count, dtype=np.bool_)
     if count > 1:
-        same[1:] = np.logical_and.reduce([_equal(past.columns[name]) for name in COLUMNS])
+        prices = np.logical_and.reduce([_equal(past.columns[name]) for name in PRICES])
+        same[1:] = prices & (_equal(past.columns["volume"]) | _wide(past, limits)[1:])
     flat = _flat(past)
     if past.is_intraday:
         flat = flat | ~(past.columns["volume"] > 0)
@@ -182,6 +185,20 @@ def stale(past: History, limits: Thresholds) -> list[Finding]:
             found.append(series_finding(Rule.STALE, past, repeated, told, value=float(length), threshold=float(need)))
         start = at
     return found
+
+
+def _wide(past: History, limits: Thresholds) -> Flags:
+    """Bars whose range is of so many ticks that four equal prices are no chance, whatever the volume.
+
+    A tick is the smallest step between two prices of the series.
+    """
+    steps = np.diff(np.unique(np.concatenate([past.columns[name] for name in PRICES])))
+    if past.is_intraday or not len(steps):
+        return np.zeros(len(past), dtype=np.bool_)
+    tick = max(float(steps.min()), _FLOAT_STEP * float(past.columns["close"].max()))
+    wide: Flags = past.columns["high"] - past.columns["low"] >= limits.stale_range_ticks * tick
+    # A quoted stock without trades stands between the same bid and ask for days, and opens where it closes.
+    return wide & (past.columns["open"] != past.columns["close"])
 
 
 def outliers(past: History, explained: Flags, limits: Thresholds) -> list[Finding]:

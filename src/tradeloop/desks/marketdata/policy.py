@@ -71,6 +71,7 @@ class Thresholds(PolicyPart):
     action_step: float = Field(gt=0, le=1)
     stale_bars: int = Field(ge=2)
     stale_flat_bars: int = Field(ge=2)
+    stale_range_ticks: int = Field(ge=1)
     stale_minutes: int = Field(ge=2)
     stale_quiet_minutes: int = Field(ge=2)
     gap_minutes: int = Field(ge=1)
