@@ -171,6 +171,25 @@ def _moved(draft: Draft, random: Random, size: float, *, whole: bool) -> tuple[s
     return str(draft.bars[at]["date"]), str(draft.bars[at + 1]["date"])
 
 
+def prices_frozen(draft: Draft, random: Random) -> Truth:
+    """Prices repeat while the volume goes on."""
+    truth = stale(draft, random)
+    for bar in draft.bars:
+        if bar["date"] in truth.events[0].dates:
+            bar["volume"] = str(int(float(bar["volume"]) * float(random.uniform(0.6, 1.6))) + 1)
+    return truth
+
+
+def wick(draft: Draft, random: Random) -> Truth:
+    """A high or low that nobody traded at: a fat finger."""
+    bar, size = draft.bars[_any(draft, random)], float(np.exp(random.uniform(np.log(1.35), np.log(12))))
+    if random.random() < 0.5:
+        bar["high"] = spelled(float(bar["high"]) * size)
+    else:
+        bar["low"] = spelled(float(bar["low"]) / size)
+    return Truth(Q, frozenset({Q}), events=[_event("MD09", [bar["date"]])])
+
+
 def _shows(draft: Draft, day: str) -> bool:
     """Whether the move into a bar is too large for a market: what the injected one and the day's own come to."""
     every = [*draft.context, *draft.bars]
@@ -256,6 +275,8 @@ ROW_DEFECTS: Final[dict[str, Defect]] = {
     "truncated": truncated,
     "date_shift": date_shift,
     "stale": stale,
+    "prices_frozen": prices_frozen,
+    "wick": wick,
     "spike_large": spike_large,
     "spike_alone": spike_alone,
     "spike_second": spike_second,

@@ -196,9 +196,10 @@ def _wide(past: History, limits: Thresholds) -> Flags:
     if past.is_intraday or not len(steps):
         return np.zeros(len(past), dtype=np.bool_)
     tick = max(float(steps.min()), _FLOAT_STEP * float(past.columns["close"].max()))
-    wide: Flags = past.columns["high"] - past.columns["low"] >= limits.stale_range_ticks * tick
     # A quoted stock without trades stands between the same bid and ask for days, and opens where it closes.
-    return wide & (past.columns["open"] != past.columns["close"])
+    wide: Flags = past.columns["open"] != past.columns["close"]
+    wide &= past.columns["high"] - past.columns["low"] >= limits.stale_range_ticks * tick
+    return wide
 
 
 def outliers(past: History, explained: Flags, limits: Thresholds) -> list[Finding]:
