@@ -97,7 +97,6 @@ def history(batch: Batch, table: Table, expected: Sequence[date]) -> History:
     _take_out(dividends, days, returns, gaps)
     if not batch.adjusted:
         _take_out(splits, days, returns, gaps)
-    announced = tuple(max(action.factor, 1 / action.factor) for action in splits)
     return History(
         days=days,
         rows=rows,
@@ -108,8 +107,13 @@ def history(batch: Batch, table: Table, expected: Sequence[date]) -> History:
         other=_second_prices(batch, days),
         spans=_spans(days, expected, columns),
         is_intraday=batch.is_intraday,
-        announced=tuple(factor for factor in announced if factor >= _LEAST_RATIO),
+        announced=_ratios(splits),
     )
+
+
+def _ratios(actions: Sequence[CorporateAction]) -> tuple[float, ...]:
+    ratios = (max(action.factor, 1 / action.factor) for action in actions)
+    return tuple(ratio for ratio in ratios if ratio >= _LEAST_RATIO)
 
 
 def place(days: Sequence[date], day: date) -> int | None:
