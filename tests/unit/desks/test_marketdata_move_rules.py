@@ -59,7 +59,7 @@ def test_md08_names_equal_prices_of_a_wide_range_whatever_the_volume() -> None:
 def test_md08_takes_another_volume_for_another_bar_where_prices_have_few_ticks() -> None:
     data = july()
     for bar in (*data["context"], *data["bars"]):
-        bar |= {name: f"{float(bar[name]):.0f}" for name in ("open", "high", "low", "close")}
+        bar |= {name: f"{round(float(bar[name]), -1):.0f}" for name in ("open", "high", "low", "close")}
     data["bars"][7] = data["bars"][6] | {"date": data["bars"][7]["date"], "volume": "1"}
 
     assert findings(data, "MD08") == []

@@ -172,12 +172,19 @@ def _moved(draft: Draft, random: Random, size: float, *, whole: bool) -> tuple[s
 
 
 def prices_frozen(draft: Draft, random: Random) -> Truth:
-    """Prices repeat while the volume goes on."""
+    """Prices repeat while the volume goes on; with a range of few ticks that may be chance."""
+    closes = np.unique([float(bar["close"]) for bar in draft.context])
+    tick = max(float(np.diff(closes).min()), 1e-5 * float(closes.max())) if len(closes) > 1 else 0.0
     truth = stale(draft, random)
-    for bar in draft.bars:
-        if bar["date"] in truth.events[0].dates:
-            bar["volume"] = str(int(float(bar["volume"]) * float(random.uniform(0.6, 1.6))) + 1)
-    return truth
+    days = truth.events[0].dates
+    frozen = [bar for bar in draft.bars if bar["date"] in days]
+    for bar in frozen:
+        bar["volume"] = str(int(float(bar["volume"]) * float(random.uniform(0.6, 1.6))) + 1)
+    wide = float(frozen[0]["high"]) - float(frozen[0]["low"]) >= 15 * tick
+    if wide and frozen[0]["open"] != frozen[0]["close"]:
+        return truth
+    events = [Event(each.rules, each.dates, must=False) for each in truth.events]
+    return Truth(R, frozenset({R, A, N}), frozenset(), events)
 
 
 def wick(draft: Draft, random: Random) -> Truth:
