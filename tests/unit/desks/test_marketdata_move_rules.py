@@ -49,8 +49,17 @@ def test_md08_sees_that_the_first_bar_repeats_the_context() -> None:
     assert [finding.dates for finding in findings(data, "MD08")] == [("2009-07-01",)]
 
 
-def test_md08_takes_another_volume_for_another_bar() -> None:
+def test_md08_names_equal_prices_of_a_wide_range_whatever_the_volume() -> None:
     data = july()
+    data["bars"][7] = data["bars"][6] | {"date": data["bars"][7]["date"], "volume": "1"}
+
+    assert [finding.dates for finding in findings(data, "MD08")] == [("2009-07-13",)]
+
+
+def test_md08_takes_another_volume_for_another_bar_where_prices_have_few_ticks() -> None:
+    data = july()
+    for bar in (*data["context"], *data["bars"]):
+        bar |= {name: f"{round(float(bar[name]), -1):.0f}" for name in ("open", "high", "low", "close")}
     data["bars"][7] = data["bars"][6] | {"date": data["bars"][7]["date"], "volume": "1"}
 
     assert findings(data, "MD08") == []

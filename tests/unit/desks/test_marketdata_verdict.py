@@ -85,8 +85,11 @@ def test_after_two_fetches_a_person_is_asked(attempt: int, outcome: str) -> None
     assert decision.outcome == outcome
 
 
-def test_findings_left_out_are_said() -> None:
-    assert "7 more findings" in judge(POLICY, HEADER, facts(omitted=7)).reasons[0]
+def test_findings_left_out_are_said_and_keep_the_batch_from_being_published() -> None:
+    decision = judge(POLICY, HEADER, facts(omitted=7))
+
+    assert "7 more findings" in decision.reasons[0]
+    assert decision.outcome == "REFETCH"
 
 
 def test_an_action_is_built_from_typed_facts_and_has_no_float() -> None:

@@ -18,8 +18,8 @@ from tradeloop.bench.desks.marketdata_series import PRICES, Draft, Source, scale
 Random = np.random.Generator
 A, N, Q, R, E = "ACCEPT", "ACCEPT_WITH_NOTE", "QUARANTINE_ROWS", "REFETCH", "ESCALATE"
 PUBLISHES: Final = frozenset({A, N})
-SURE_MAD: Final = 12.0
-"""A spike of so many MAD and ..."""
+SURE_MAD: Final = 11.0
+"""A move that shows in the bars of so many MAD and ..."""
 SURE_MOVE: Final = 0.065
 """... of this size has to be held without a second source. Below, the series alone cannot tell."""
 
@@ -171,6 +171,40 @@ def _moved(draft: Draft, random: Random, size: float, *, whole: bool) -> tuple[s
     return str(draft.bars[at]["date"]), str(draft.bars[at + 1]["date"])
 
 
+def prices_frozen(draft: Draft, random: Random) -> Truth:
+    """Prices repeat while the volume goes on; with a range of few ticks that may be chance."""
+    closes = np.unique([float(bar["close"]) for bar in draft.context])
+    tick = max(float(np.diff(closes).min()), 1e-5 * float(closes.max())) if len(closes) > 1 else 0.0
+    truth = stale(draft, random)
+    days = truth.events[0].dates
+    frozen = [bar for bar in draft.bars if bar["date"] in days]
+    for bar in frozen:
+        bar["volume"] = str(int(float(bar["volume"]) * float(random.uniform(0.6, 1.6))) + 1)
+    wide = float(frozen[0]["high"]) - float(frozen[0]["low"]) >= 15 * tick
+    if wide and frozen[0]["open"] != frozen[0]["close"]:
+        return truth
+    events = [Event(each.rules, each.dates, must=False) for each in truth.events]
+    return Truth(R, frozenset({R, A, N}), frozenset(), events)
+
+
+def wick(draft: Draft, random: Random) -> Truth:
+    """A high or low that nobody traded at: a fat finger."""
+    bar, size = draft.bars[_any(draft, random)], float(np.exp(random.uniform(np.log(1.35), np.log(12))))
+    if random.random() < 0.5:
+        bar["high"] = spelled(float(bar["high"]) * size)
+    else:
+        bar["low"] = spelled(float(bar["low"]) / size)
+    return Truth(Q, frozenset({Q}), events=[_event("MD09", [bar["date"]])])
+
+
+def _shows(draft: Draft, day: str) -> bool:
+    """Whether the move into a bar is too large for a market: what the injected one and the day's own come to."""
+    every = [*draft.context, *draft.bars]
+    at = next(place for place, bar in enumerate(every) if bar["date"] == day and place >= len(draft.context))
+    move = abs(float(np.log(float(every[at]["close"]) / float(every[at - 1]["close"]))))
+    return move >= max(SURE_MOVE, SURE_MAD * draft.spread)
+
+
 def _return(day: str) -> Event:
     """The bar on which a spike comes back may be remarked on as well."""
     return _event("MD09 MD19 MD13", [day], must=False)
@@ -189,10 +223,8 @@ def spike_large(draft: Draft, random: Random) -> Truth:
 
 def spike_alone(draft: Draft, random: Random) -> Truth:
     """Of 1 to 25 % without a second source: ask; below what one series can tell, publishing is bearable."""
-    spread = draft.spread
-    size = _sized(random, 0.01, 0.25)
-    day, after = _moved(draft, random, size, whole=bool(random.random() < 0.5))
-    sure = abs(size) >= max(SURE_MOVE, SURE_MAD * spread)
+    day, after = _moved(draft, random, _sized(random, 0.01, 0.25), whole=bool(random.random() < 0.5))
+    sure = _shows(draft, day) and _shows(draft, after)
     acceptable = {E, Q, R} if sure else {E, Q, R, A, N}
     events = [_event("MD09 MD19", [day], must=sure), _return(after)]
     return Truth(E, frozenset(acceptable), PUBLISHES if sure else frozenset(), events)
@@ -208,9 +240,8 @@ def spike_second(draft: Draft, random: Random) -> Truth:
 
 def last_bar_off(draft: Draft, random: Random) -> Truth:
     """No bar after it shows a reversal."""
-    spread, size = draft.spread, _sized(random, 0.12, 0.40)
-    draft.bars[-1] = scaled(draft.bars[-1], 1 + size)
-    sure = abs(size) >= SURE_MAD * spread
+    draft.bars[-1] = scaled(draft.bars[-1], 1 + _sized(random, 0.12, 0.40))
+    sure = _shows(draft, draft.bars[-1]["date"])
     acceptable = {E, R} if sure else {E, R, A, N}
     events = [_event("MD19 MD10", [draft.bars[-1]["date"]], must=sure)]
     return Truth(E, frozenset(acceptable), PUBLISHES if sure else frozenset(), events)
@@ -251,6 +282,8 @@ ROW_DEFECTS: Final[dict[str, Defect]] = {
     "truncated": truncated,
     "date_shift": date_shift,
     "stale": stale,
+    "prices_frozen": prices_frozen,
+    "wick": wick,
     "spike_large": spike_large,
     "spike_alone": spike_alone,
     "spike_second": spike_second,

@@ -276,7 +276,8 @@ def _places(series: Series, split: Split) -> tuple[tuple[int, int], ...]:
         opened, high, low, close = prices[window].T
         fits = bool((high >= np.maximum(opened, close)).all() and (low <= np.minimum(opened, close)).all())
         calm = bool(whole) and _is_ordinary(prices[at - CONTEXT_BARS : end, 3], end - at)
-        near = bool(high.max() < 1.2 * close.max() and low.min() > 0.8 * close.min())
+        reach = np.maximum(high / np.maximum(opened, close), np.minimum(opened, close) / low)
+        near = bool(reach.max() < 1.2)
         traded = bool((volumes[window] > 0).all() and np.nanmax(volumes[window]) < 15 * np.nanmedian(volumes[past]))
         if calm and fits and near and traded and tuple(days[at:end]) == sessions_of(calendar, month, _month_end(month)):
             found.append((at, end))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Final
 
@@ -97,4 +98,5 @@ def _numbered(found: list[Finding]) -> Iterable[Finding]:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.{_DIGITS}g}")
+    # No JSON has infinity: a figure beyond all floats is left to the sentence.
+    return None if value is None or not math.isfinite(value) else float(f"{value:.{_DIGITS}g}")

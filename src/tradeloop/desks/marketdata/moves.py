@@ -21,6 +21,8 @@ _MAD_FLOOR: Final = 1e-4
 _SCALE_BARS: Final = 10
 """With fewer returns than this in all there is no scale, and every large move counts as extreme."""
 
+_FLOAT_STEP: Final = 1e-6
+"""Of the price: a smaller step is the rounding of a vendor's 32-bit floats and no tick."""
 _LEAST_RATIO: Final = 1.2
 """A smaller announced factor is no level: many true moves are as large."""
 
@@ -95,7 +97,6 @@ def history(batch: Batch, table: Table, expected: Sequence[date]) -> History:
     _take_out(dividends, days, returns, gaps)
     if not batch.adjusted:
         _take_out(splits, days, returns, gaps)
-    announced = tuple(max(action.factor, 1 / action.factor) for action in splits)
     return History(
         days=days,
         rows=rows,
@@ -106,8 +107,13 @@ def history(batch: Batch, table: Table, expected: Sequence[date]) -> History:
         other=_second_prices(batch, days),
         spans=_spans(days, expected, columns),
         is_intraday=batch.is_intraday,
-        announced=tuple(factor for factor in announced if factor >= _LEAST_RATIO),
+        announced=_ratios(splits),
     )
+
+
+def _ratios(actions: Sequence[CorporateAction]) -> tuple[float, ...]:
+    ratios = (max(action.factor, 1 / action.factor) for action in actions)
+    return tuple(ratio for ratio in ratios if ratio >= _LEAST_RATIO)
 
 
 def place(days: Sequence[date], day: date) -> int | None:
@@ -162,7 +168,8 @@ def stale(past: History, limits: Thresholds) -> list[Finding]:
     count = len(past)
     same = np.zeros(count, dtype=np.bool_)
     if count > 1:
-        same[1:] = np.logical_and.reduce([_equal(past.columns[name]) for name in COLUMNS])
+        prices = np.logical_and.reduce([_equal(past.columns[name]) for name in PRICES])
+        same[1:] = prices & (_equal(past.columns["volume"]) | _wide(past, limits)[1:])
     flat = _flat(past)
     if past.is_intraday:
         flat = flat | ~(past.columns["volume"] > 0)
@@ -182,6 +189,21 @@ def stale(past: History, limits: Thresholds) -> list[Finding]:
             found.append(series_finding(Rule.STALE, past, repeated, told, value=float(length), threshold=float(need)))
         start = at
     return found
+
+
+def _wide(past: History, limits: Thresholds) -> Flags:
+    """Bars whose range is of so many ticks that four equal prices are no chance, whatever the volume.
+
+    A tick is the smallest step between two prices of the series.
+    """
+    steps = np.diff(np.unique(np.concatenate([past.columns[name] for name in PRICES])))
+    if past.is_intraday or not len(steps):
+        return np.zeros(len(past), dtype=np.bool_)
+    tick = max(float(steps.min()), _FLOAT_STEP * float(past.columns["close"].max()))
+    # A quoted stock without trades stands between the same bid and ask for days, and opens where it closes.
+    wide: Flags = past.columns["open"] != past.columns["close"]
+    wide &= past.columns["high"] - past.columns["low"] >= limits.stale_range_ticks * tick
+    return wide
 
 
 def outliers(past: History, explained: Flags, limits: Thresholds) -> list[Finding]:
@@ -225,8 +247,8 @@ def wicks(past: History, named: Flags, limits: Thresholds) -> list[Finding]:
     found = []
     for at in np.flatnonzero(past.judged & sound & ~named & (np.abs(np.expm1(reach)) >= limits.wick_move)).tolist():
         size = float(np.expm1(reach[at]))
-        spread = _spread(past.returns, usable, at, limits)
-        if spread is None or abs(float(reach[at])) <= limits.outlier_mad * spread[1]:
+        scale = spread(past.returns, usable, at, limits)
+        if scale is None or abs(float(reach[at])) <= limits.outlier_mad * scale[1]:
             continue
         name = "high" if size > 0 else "low"
         theirs = float(past.other[name][at])
@@ -252,11 +274,11 @@ def _displaced(past: History, at: int, limits: Thresholds) -> bool:
 
 
 def _score(returns: Floats, usable: Flags, at: int, limits: Thresholds) -> float:
-    scale = _spread(returns, usable, at, limits)
+    scale = spread(returns, usable, at, limits)
     return math.inf if scale is None else abs(float(returns[at]) - scale[0]) / scale[1]
 
 
-def _spread(returns: Floats, usable: Flags, at: int, limits: Thresholds) -> tuple[float, float] | None:
+def spread(returns: Floats, usable: Flags, at: int, limits: Thresholds) -> tuple[float, float] | None:
     """Median and MAD of the returns before; None with too few of them."""
     before = np.flatnonzero(usable[:at])[-limits.history_bars :]
     if len(before) < limits.history_bars_min:  # the best scale there is: all other bars

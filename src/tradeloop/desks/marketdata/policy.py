@@ -71,6 +71,7 @@ class Thresholds(PolicyPart):
     action_step: float = Field(gt=0, le=1)
     stale_bars: int = Field(ge=2)
     stale_flat_bars: int = Field(ge=2)
+    stale_range_ticks: int = Field(ge=1)
     stale_minutes: int = Field(ge=2)
     stale_quiet_minutes: int = Field(ge=2)
     gap_minutes: int = Field(ge=1)
@@ -85,6 +86,7 @@ class Thresholds(PolicyPart):
     wick_move: float = Field(gt=0, le=10)
     second_source_tolerance: Share
     second_source_range: Share
+    second_source_odd_mad: float = Field(gt=0, le=1000)
     second_source_bars_min: int = Field(ge=2)
     cross_frequency_tolerance: Share
     quote_spread_multiple: float = Field(gt=1)

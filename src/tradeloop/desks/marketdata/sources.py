@@ -11,7 +11,7 @@ import numpy as np
 
 from tradeloop.desks.marketdata.batch import Batch, Frequency
 from tradeloop.desks.marketdata.findings import Finding, listed, row_finding
-from tradeloop.desks.marketdata.moves import History, day_of, series_finding
+from tradeloop.desks.marketdata.moves import History, day_of, series_finding, spread
 from tradeloop.desks.marketdata.policy import Rule, Thresholds
 from tradeloop.desks.marketdata.sessions import monday
 from tradeloop.desks.marketdata.table import Flags, Floats, Table, spelled
@@ -108,7 +108,10 @@ def _run_finding(past: History, run: list[int], scaled: Floats, limits: Threshol
     finding = _differs(past, run, told, difference, limits)
     # Ours is the odd one where it moves away and comes back and the other source does not.
     comes_back = first > 0 and after < len(past) and math.isfinite(theirs[first - 1] + theirs[after])
-    if comes_back:
+    usable = np.isfinite(past.returns)
+    scale = spread(past.returns, usable, first, limits)
+    is_large = scale is not None and abs(float(ours[worst] - theirs[worst])) >= limits.second_source_odd_mad * scale[1]
+    if comes_back and is_large:
         away, back = ours[first] - ours[first - 1], ours[after] - ours[after - 1]
         other_away, other_back = theirs[first] - theirs[first - 1], theirs[after] - theirs[after - 1]
         if away * back < 0 and abs(away) > abs(other_away) and abs(back) > abs(other_back):

@@ -50,10 +50,9 @@ def judge(policy: Policy, header: BatchHeader, facts: Facts) -> Decision:
     unit = "bars" if header.frequency != "1d" else "sessions"
     present = f"{facts.sessions_present} of {facts.sessions_expected} {unit}"
     found = "1 finding" if len(facts.findings) == 1 else f"{len(facts.findings)} findings"
-    more = [f"{facts.omitted} more findings of the same rules are not listed"] if facts.omitted else []
     return Decision(
         outcome=outcome,
-        reasons=[*(each.reason for each in weighed), *more, f"{found}, {present}"],
+        reasons=[*(each.reason for each in weighed), f"{found}, {present}"],
         findings=[finding.model_dump(mode="json", exclude_none=True) for finding in facts.findings],
         policy_version=policy.version,
         policy_hash=policy.digest,
@@ -109,6 +108,9 @@ def _weigh_all(policy: Policy, header: BatchHeader, facts: Facts) -> list[_Weigh
         weighed.append(_Weighed(policy.rows_share_decision, f"{told}, more than {policy.rows_share_max:.0%}"))
     elif aside and not is_listed:
         weighed.append(_Weighed(policy.rows_share_decision, f"{aside} rows to set aside are more than one order names"))
+    if facts.omitted:
+        told = f"{facts.omitted} more findings of the same rules are neither listed nor weighed"
+        weighed.append(_Weighed(policy.rows_share_decision, told))
     outcome = max((each.outcome for each in weighed), key=policy.caution, default=Outcome.ACCEPT)
     if outcome is Outcome.REFETCH and header.attempt >= policy.refetches_max:
         told = f"fetched again {header.attempt} times already (at most {policy.refetches_max}) and still not right"
