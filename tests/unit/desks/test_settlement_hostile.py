@@ -190,3 +190,14 @@ def test_any_date_and_figures_give_a_decision(
 
 def test_a_refusal_is_the_producer_s_to_mend() -> None:
     assert MessageInvalid("x").actor == "producer"
+
+
+def test_negative_figures_go_to_a_person() -> None:
+    what = failing("LACK", quantity=Decimal(-1000), amount=Decimal("-150000.00"))
+    data = event(what)
+    data["message"] = data["message"].replace("UNIT/-1000,", "UNIT/N1000,").replace("EUR-150000", "NEUR150000")
+
+    decision, facts, _ = answer(data)
+
+    assert decision.outcome == "ESCALATE"
+    assert sentences(facts, "SS04") == ["the message's quantity is negative", "the message's amount is negative"]
