@@ -23,7 +23,7 @@ from tradeloop.store.history import RunHistory
 
 DAG: Final = "example_etl_dag"
 TASKS: Final = ("extract", "transform", "validate", "load", "publish_completion")
-FOLLOW_UPS: Final = ("publish_batch", "refetch_batch")
+FOLLOW_UPS: Final = ("publish_batch", "refetch_batch", "quarantine_rows")
 POLL_S: Final = 0.2
 DAG_WITHIN_S: Final = 180.0
 LEG_WITHIN_S: Final = 90.0
