@@ -120,7 +120,7 @@ class Workflow:
     allowed: tuple[Allowed, ...] | None = None
     """What its graphs may do, held against every action where effects begin; None: no list was made."""
     warm: Callable[[], object] | None = None
-    """Called once when a worker starts: slow imports and tables are paid for then, not by the first event."""
+    """Called once, beside the work, when a worker starts: slow imports and tables that a first event would wait for."""
 
     @classmethod
     def chain(cls, event_type: str, *nodes: Node, desk: str, policy_hash: str = "") -> Workflow:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import typer
@@ -92,6 +92,23 @@ def _collect_seldom() -> None:
     gc.set_threshold(GARBAGE, 20, 50)
 
 
+def _warm(each: Sequence[Callable[[], object]]) -> None:
+    """Make ready what first events would wait for, beside the work: the start does not wait for every desk."""
+    import threading
+
+    import structlog
+
+    def all_of_them() -> None:
+        for warm in each:
+            try:
+                warm()
+            except Exception as problem:  # noqa: BLE001 - a desk's own code; its first event tells more
+                structlog.get_logger().warning("warming_failed", error=f"{type(problem).__name__}: {problem}")
+        _collect_seldom()
+
+    threading.Thread(target=all_of_them, name="warm", daemon=True).start()
+
+
 def _leave_threads_behind() -> None:
     """End the process soon even when a node's thread never returns: Python itself would wait for it for ever."""
     import os
@@ -110,7 +127,6 @@ def _leave_threads_behind() -> None:
 
 
 async def _worker(settings: Settings, stop: asyncio.Event) -> None:
-    import asyncio
 
     from tradeloop.airflow.client import AirflowClient
     from tradeloop.effects.webhook import Webhooks
@@ -128,9 +144,6 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
 
     workflows = load_workflows(settings.workflows)
     desks = {event_type: workflow.desk for event_type, workflow in workflows.items()}
-    for workflow in workflows.values():
-        if workflow.warm:
-            await asyncio.to_thread(workflow.warm)
     targets = load_targets(settings.webhooks, settings.webhook_hosts, settings.webhook_secret)
     async with (
         Database(settings.database_url) as database,
@@ -165,6 +178,7 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
             intake = Intake(inbox, settings.group, desks, dict(reversed(runner.versions)), runner.parsed)
             runs = PostgresRuns(database, settings.dead_letters_topic)
             _collect_seldom()
+            _warm([workflow.warm for workflow in workflows.values() if workflow.warm])
             await Worker(source, intake, runs, runner, options).run(stop)
         finally:
             await source.close()
