@@ -82,6 +82,8 @@ class EngineStage:
         )
         self._children[name] = child
         wait_for(lambda: _said(child, f"{command}_started"), READY_S, f"the start of {name}")
+        if command == "worker":  # what its desks import for their first events is not the cost of these
+            wait_for(lambda: _said(child, "worker_warmed"), READY_S, f"the desks of {name}")
         return child
 
     @contextmanager

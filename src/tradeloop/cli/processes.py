@@ -105,6 +105,7 @@ def _warm(each: Sequence[Callable[[], object]]) -> None:
             except Exception as problem:  # noqa: BLE001 - a desk's own code; its first event tells more
                 structlog.get_logger().warning("warming_failed", error=f"{type(problem).__name__}: {problem}")
         _collect_seldom()
+        structlog.get_logger().info("worker_warmed")
 
     threading.Thread(target=all_of_them, name="warm", daemon=True).start()
 

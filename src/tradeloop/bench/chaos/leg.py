@@ -26,6 +26,8 @@ CALM_S: Final = 2.0
 """An event older than this that is not decided is in trouble: until there is none, the next fault waits."""
 CALM_WITHIN_S: Final = 30.0
 SETTLED_WITHIN_S: Final = 180.0
+SLOW_S: Final = 12.0
+"""Longer waits for a worker or relay are told one by one on stderr, so that their reason can be looked for."""
 NOTHING_NEW_S: Final = 30.0
 """At the end: longer than the lease, so what is not decided after it never will be."""
 ZEROS: Final = (
@@ -173,16 +175,20 @@ def _wounds(course: Course, feed: Feed, watch: Watch) -> list[Wound]:
         since = at if fault.part in LEASES else answered_at
         follower = course.wounds[index + 1] if index + 1 < len(course.wounds) else None
         until = follower[1] if follower else time.monotonic()
-        found.append(
-            Wound(
-                fault=fault,
-                at=at,
-                answered_at=answered_at,
-                next_at=watch.next_after(since),
-                longest_s=longest_wait(_waits(feed, watch, at, until), since),
-                alone=not fault.overlaps and not (follower and follower[0].overlaps),
-            )
+        wound = Wound(
+            fault=fault,
+            at=at,
+            answered_at=answered_at,
+            next_at=watch.next_after(since),
+            longest_s=longest_wait(_waits(feed, watch, at, until), since),
+            alone=not fault.overlaps and not (follower and follower[0].overlaps),
         )
+        found.append(wound)
+        if wound.alone and fault.part in LEASES and (wound.longest_s or 0.0) > SLOW_S:
+            say(f"chaos: {fault.number + 1}: {fault.part} {fault.kind} was felt for {wound.longest_s:.1f} s")
+            for sent, decided in _waits(feed, watch, at, until):
+                if decided is not None and decided - max(sent, since) > SLOW_S:
+                    say(f"chaos: {fault.number + 1}: sent {sent - at:+.1f} s, decided {decided - at:+.1f} s")
     return found
 
 
