@@ -103,7 +103,8 @@ def _unequal(ours: pl.DataFrame, theirs: pl.DataFrame, name: str) -> Floats:
     codes = {text: float(code) for code, text in enumerate({*ours[name].to_list(), *theirs[name].to_list()} - {None})}
     left, right = (np.array([codes.get(text, np.nan) for text in side[name].to_list()]) for side in (ours, theirs))
     known = ~np.isnan(left)[:, None] & ~np.isnan(right)[None, :]
-    return ((left[:, None] != right[None, :]) & known).astype(np.float64)
+    found: Floats = ((left[:, None] != right[None, :]) & known).astype(np.float64)
+    return found
 
 
 def _apart(ours: pl.DataFrame, theirs: pl.DataFrame, name: str, weights: tuple[float, float, float]) -> Floats:
@@ -111,7 +112,8 @@ def _apart(ours: pl.DataFrame, theirs: pl.DataFrame, name: str, weights: tuple[f
     # A float is enough to rank by; whether figures are equal is asked of the whole numbers elsewhere.
     left, right = (np.log(np.maximum(_numbers(side, name), 1e-9)) for side in (ours, theirs))
     gap = np.abs(left[:, None] - right[None, :])
-    return np.where(gap == 0, 0, least + np.minimum(slope * gap, most))
+    found: Floats = np.where(gap == 0, 0, least + np.minimum(slope * gap, most))
+    return found
 
 
 def _like_ids(ours: pl.DataFrame, theirs: pl.DataFrame) -> Floats:

@@ -18,11 +18,20 @@ from tradeloop.desks.reconciliation.policy import BreakClass, Policy
 
 SEARCHED_MAX: Final = 100_000
 """Rows of a side that are looked at one by one; more without a partner are two books that do not belong together."""
-SCHEMA: Final = {
-    "kind": pl.String, "holds": pl.Boolean, "i": pl.List(pl.UInt32), "e": pl.List(pl.UInt32), "how": pl.String,
-    "is_only": pl.Boolean, "fields": pl.List(pl.String), "amount": pl.Int64, "currency": pl.String,
-    "account": pl.String,
-}  # fmt: skip
+SCHEMA: Final = pl.Schema(
+    [
+        ("kind", pl.String()),
+        ("holds", pl.Boolean()),
+        ("i", pl.List(pl.UInt32)),
+        ("e", pl.List(pl.UInt32)),
+        ("how", pl.String()),
+        ("is_only", pl.Boolean()),
+        ("fields", pl.List(pl.String)),
+        ("amount", pl.Int64()),
+        ("currency", pl.String()),
+        ("account", pl.String()),
+    ]
+)
 _MONEY_MAX: Final = 2**62
 
 
@@ -104,7 +113,7 @@ def _single(
         pl.when(pl.col("amount").abs() < _MONEY_MAX).then("amount").cast(pl.Int64).alias("amount"),
         pl.coalesce("currency_i", "currency_e").alias("currency"),
         pl.coalesce("account_i", "account_e").alias("account"),
-    ).cast(SCHEMA)  # type: ignore[arg-type]
+    ).cast(SCHEMA)
 
 
 def _missing(rows: Sequence[int], book: pl.DataFrame, kind: BreakClass, case: Case) -> pl.DataFrame:
@@ -125,7 +134,7 @@ def _missing(rows: Sequence[int], book: pl.DataFrame, kind: BreakClass, case: Ca
             amount=pl.lit(None, pl.Int64),
         )
         .select(list(SCHEMA))
-        .cast(SCHEMA)  # type: ignore[arg-type]
+        .cast(SCHEMA)
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal, Self  # Any: JSON from outsid
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from tradeloop.desks.reconciliation.policy import BreakClass, Currency, Outcome
+from tradeloop.desks.reconciliation.policy import BreakClass, Outcome
 from tradeloop.desks.reconciliation.refusal import RecordInvalid
 from tradeloop.desks.references import Reference
 

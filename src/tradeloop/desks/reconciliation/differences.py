@@ -98,7 +98,7 @@ def _dated(pairs: pl.DataFrame, today: date, calendar: str) -> pl.DataFrame:
         columns["late"] = between(pairs["trade_date_i"], pairs["trade_date_e"], calendar, today).abs()
     else:
         empty = pl.Series([None] * pairs.height, dtype=pl.Int64)
-        columns = {name: empty for name in ("cycle_i", "cycle_e", "late")}
+        columns = dict.fromkeys(("cycle_i", "cycle_e", "late"), empty)
         columns |= {name: empty.cast(pl.Boolean) for name in ("open_i", "open_e")}
     return pairs.with_columns(**columns)
 

@@ -133,7 +133,7 @@ def _parquet(raw: bytes, file: str) -> pl.DataFrame:
 
 def _frame(rows: tuple[dict[str, Any], ...], file: str) -> pl.DataFrame:
     if not rows:
-        return pl.DataFrame(schema={name: pl.String for name in NEEDED})
+        return pl.DataFrame(schema=dict.fromkeys(NEEDED, pl.String))
     names = list(dict.fromkeys(name for row in rows for name in row))
     if len(names) > MAX_COLUMNS:
         raise RecordInvalid(f"more than {MAX_COLUMNS} columns", file=file, line=1, field="header")
@@ -143,7 +143,7 @@ def _frame(rows: tuple[dict[str, Any], ...], file: str) -> pl.DataFrame:
                 told = f'a JSON {type(value).__name__}: cells are text, such as "1234.50"'
                 raise RecordInvalid(told, file=file, line=number, field=name[:40])
     columns = {name: [None if row.get(name) is None else _cell(row[name]) for row in rows] for name in names}
-    return pl.DataFrame(columns, schema={name: pl.String for name in names})
+    return pl.DataFrame(columns, schema=dict.fromkeys(names, pl.String))
 
 
 def _cell(value: str | int) -> str:

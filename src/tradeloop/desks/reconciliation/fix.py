@@ -39,7 +39,7 @@ def fills_of(raw: bytes, file: str) -> pl.DataFrame:
             rows.append(_row(message, file, number))
     if not rows:
         raise RecordInvalid("no message is a fill (35=8 with 150=F, 1 or 2)", file=file, line=1, field="35")
-    return pl.DataFrame(rows, schema={name: pl.String for name in _COLUMNS})
+    return pl.DataFrame(rows, schema=dict.fromkeys(_COLUMNS, pl.String))
 
 
 def _message(line: bytes, file: str, number: int) -> FixMessage:
@@ -76,8 +76,8 @@ def _row(message: FixMessage, file: str, number: int) -> dict[str, str | None]:
         row[name] = next((text for tag in tags if (text := _text(message, tag)) is not None), None)
     for name in ("security", "quantity", "price", "side", "trade_date"):
         if row[name] is None:
-            tags = " or ".join(str(tag) for tag in _TAGS[name])
-            raise RecordInvalid(f"the fill has no {name}", file=file, line=number, field=tags)
+            wanted = " or ".join(str(tag) for tag in _TAGS[name])
+            raise RecordInvalid(f"the fill has no {name}", file=file, line=number, field=wanted)
     return row
 
 

@@ -138,7 +138,7 @@ def _all_equal(cells: Rows, rows: Sequence[int]) -> bool:
 def _adds_up(ours: Sequence[Cells], theirs: Sequence[Cells]) -> bool:
     if {_block(cells) for cells in ours} != {_block(cells) for cells in theirs} or len({*map(_block, ours)}) != 1:
         return False
-    return sum(cells["quantity"] for cells in ours) == sum(cells["quantity"] for cells in theirs)
+    return bool(sum(cells["quantity"] for cells in ours) == sum(cells["quantity"] for cells in theirs))
 
 
 def _block(cells: Cells) -> tuple[str, str, date, str | None]:

@@ -63,7 +63,7 @@ def one_sided(plus: int, minus: int) -> float:
     tail = sum(math.comb(count, k) for k in range(fewer + 1)) if count <= 1000 else 0
     if count > 1000:  # the normal tail, with continuity correction: exact sums would take long integers
         return math.erfc(max(0.0, abs(plus - minus) - 1) / math.sqrt(2 * count))
-    return min(1.0, 2 * tail / 2**count)
+    return min(1.0, 2 * tail / int(2**count))
 
 
 def _auto() -> pl.Expr:
