@@ -22,36 +22,9 @@ _PLACES: Final[dict[Split, dict[str, Any]]] = {
     "test": {"calendar": "XNYS", "from": date(2026, 1, 5), "days": 250, "letters": "59", "desk": "TEST"},
 }
 _FILLS: Final = "test_txn.csv"
-HOLIDAYS: Final = [
-    "2024-06-19",
-    "2024-07-04",
-    "2024-09-02",
-    "2024-11-28",
-    "2024-12-25",
-    "2025-01-01",
-    "2025-01-09",
-    "2025-01-20",
-    "2025-02-17",
-    "2025-04-18",
-    "2025-05-26",
-    "2025-06-19",
-    "2025-07-04",
-    "2025-09-01",
-    "2025-11-27",
-    "2025-12-25",
-    "2026-01-01",
-    "2026-01-19",
-    "2026-02-16",
-    "2026-04-03",
-    "2026-05-25",
-    "2026-06-19",
-    "2026-07-03",
-    "2026-09-07",
-    "2026-11-26",
-    "2026-12-25",
-    "2027-01-01",
-    "2027-01-18",
-]
+HOLIDAYS: Final = """2024-06-19 2024-07-04 2024-09-02 2024-11-28 2024-12-25 2025-01-01 2025-01-09 2025-01-20 2025-02-17
+2025-04-18 2025-05-26 2025-06-19 2025-07-04 2025-09-01 2025-11-27 2025-12-25 2026-01-01 2026-01-19 2026-02-16 2026-04-03
+2026-05-25 2026-06-19 2026-07-03 2026-09-07 2026-11-26 2026-12-25 2027-01-01 2027-01-18"""
 """Of the New York Stock Exchange, by its own notices: a table of the benchmark's own, not the desk's calendar."""
 Row = dict[str, str]
 
@@ -110,7 +83,7 @@ class Draft:
 
 def business_day(near: date, count: int) -> date:
     """The business day `count` after `near` (or the next one, when it is none)."""
-    moved: date = np.busday_offset(np.datetime64(near), count, roll="forward", holidays=HOLIDAYS).astype(object)
+    moved: date = np.busday_offset(np.datetime64(near), count, roll="forward", holidays=HOLIDAYS.split()).astype(object)
     return moved
 
 

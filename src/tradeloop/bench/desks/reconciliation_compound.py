@@ -8,46 +8,46 @@ from decimal import Decimal
 from typing import Final
 
 from tradeloop.bench.desks.case import Difficulty
-from tradeloop.bench.desks.reconciliation_book import CENT, Draft, Row, priced
+from tradeloop.bench.desks.reconciliation_book import CENT, Draft, Row, business_day, priced
 from tradeloop.bench.desks.reconciliation_kinds import TICK, E, P, found
 
 
-def small_price(draft: Draft, row: Row) -> None:
+def small_price(row: Row) -> None:
     """Within tolerance by itself."""
     row["price"] = f"{Decimal(row['price']) + TICK:f}"
 
 
-def small_fee(draft: Draft, row: Row) -> None:
+def small_fee(row: Row) -> None:
     """Within tolerance by itself, where the fee is large enough."""
     row["fees"] = f"{Decimal(row['fees']) + CENT:f}"
 
 
-def another_quantity(draft: Draft, row: Row) -> None:
+def another_quantity(row: Row) -> None:
     """A tenth more."""
     row["quantity"] = f"{Decimal(row['quantity']) + max(1, int(Decimal(row['quantity']) / 10)):f}"
 
 
-def another_price(draft: Draft, row: Row) -> None:
+def another_price(row: Row) -> None:
     """Two per cent more."""
     row["price"] = f"{(Decimal(row['price']) * Decimal('1.02') + TICK).quantize(TICK):f}"
 
 
-def other_side(draft: Draft, row: Row) -> None:
+def other_side(row: Row) -> None:
     """Bought for sold."""
     row["side"] = {"B": "S", "S": "B"}[row["side"]]
 
 
-def later_settlement(draft: Draft, row: Row) -> None:
+def later_settlement(row: Row) -> None:
     """Two business days on."""
-    row["settle_date"] = draft.day(date.fromisoformat(row["settle_date"]), 2).isoformat()
+    row["settle_date"] = business_day(date.fromisoformat(row["settle_date"]), 2).isoformat()
 
 
-def other_party(draft: Draft, row: Row) -> None:
+def other_party(row: Row) -> None:
     """Another counterparty."""
     row["counterparty"] = "BROKERZ"
 
 
-def other_name(draft: Draft, row: Row) -> None:
+def other_name(row: Row) -> None:
     """The CUSIP, or a name that maps to nothing."""
     row["security"] = row["security"][2:11] if row["security"].startswith("US") else "UNKNOWN-1"
 
@@ -62,7 +62,7 @@ def two_small(draft: Draft) -> None:
     """Each within its tolerance, both together: never resolved."""
     row = draft.external[draft.at()]
     for part in SMALL:
-        part(draft, row)
+        part(row)
     priced(row)
     found(draft, "RB17", E)
 
@@ -74,7 +74,7 @@ def several(draft: Draft) -> None:
     if {PARTS[at] for at in chosen} == {small_price, another_price}:
         chosen = [1, 2]
     for at in sorted(int(each) for each in chosen):
-        PARTS[at](draft, row)
+        PARTS[at](row)
     priced(row)
     found(draft, "RB17", E)
 
@@ -82,7 +82,7 @@ def several(draft: Draft) -> None:
 def small_and_net(draft: Draft) -> None:
     """A price within tolerance, and a net amount that does not follow from it."""
     row = draft.external[draft.at()]
-    small_price(draft, row)
+    small_price(row)
     priced(row)
     row["net"] = f"{Decimal(row['net']) + Decimal(draft.number(3, 2_000)) / 100:f}"
     found(draft, "RB17", E)

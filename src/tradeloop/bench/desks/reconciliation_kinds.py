@@ -30,7 +30,7 @@ def agree(draft: Draft) -> None:
             del row["exec_id"]
         _distinct(draft)
     if draft.odds(0.5):
-        draft.rng.shuffle(draft.external)  # type: ignore[arg-type]
+        draft.rng.shuffle(draft.external)
     if draft.odds(0.3):
         for row in draft.external:
             row["price"] += "0"
@@ -206,16 +206,19 @@ def late(draft: Draft) -> None:
 
 
 def allocation(draft: Draft) -> None:
-    """RB14 that does not hold: the average price, or a counterparty, is another."""
+    """RB14 with another average price, in or outside of the tolerance, or another counterparty."""
     at = draft.at()
     _alone(draft, at)
     parts = _split(draft, draft.external[at], keep_ids=True)
+    whole = Decimal(draft.external[at]["quantity"]) * Decimal(draft.external[at]["price"])
     if draft.odds(0.5):
         parts[0]["price"] = f"{(Decimal(parts[0]['price']) * Decimal('1.004') + TICK).quantize(TICK):f}"
     else:
         parts[-1]["counterparty"] = "BROKERZ"
+    more = abs(sum(Decimal(part["quantity"]) * Decimal(part["price"]) for part in parts) - whole)
+    is_small = more <= 25 and more <= (whole + more) * Decimal("0.0005")
     draft.external[at : at + 1] = parts
-    found(draft, "RB14", E)
+    found(draft, "RB14", "MATCH" if is_small and parts[-1]["counterparty"] != "BROKERZ" else E)
 
 
 def party(draft: Draft) -> None:

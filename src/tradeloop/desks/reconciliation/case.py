@@ -61,6 +61,9 @@ class Ledger(_Source):
     """Cash entries: what the firm expects, or what the bank states."""
 
     format: StatementFormat = "rows"
+    opening: Figure | None = None
+    """Of rows: the balance before them."""
+    closing: Figure | None = None
 
 
 class CorporateAction(_Given):
@@ -107,8 +110,6 @@ class Case(_Given):
     external: Book | None = None
     expected: Ledger | None = None
     statement: Ledger | None = None
-    account: Identifier | None = None
-    """Of the cash account, where its rows do not tell."""
     today: date = Field(ge=date(2000, 1, 1), le=date(2099, 12, 31))
     now: AwareDatetime | None = None
     cutoff: AwareDatetime | None = None

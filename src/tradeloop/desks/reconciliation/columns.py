@@ -52,14 +52,17 @@ def typed(raw: pl.DataFrame, *, file: str, named: dict[str, str], first_line: in
         + [_day(name) for name in DAYS]
         + [pl.col("side").str.to_uppercase().replace_strict(_SIDES, default="?").alias("side")]
     )
-    for name in DAYS:
-        _refuse_first(book.filter(read[name].is_null() & book[name].is_not_null()), name, "is no day", file)
-    for name in SCALES:
-        too_large = (read[name].abs() > _LARGEST).fill_null(value=False)
-        _refuse_first(book.filter(too_large), name, "is too large", file)
-    _refuse_first(book.filter((read["side"] == "?") & book["side"].is_not_null()), "side", "is no side: B or S", file)
-    _refuse_first(book.filter(read["quantity"] == 0), "quantity", "is zero", file)
-    _refuse_first(book.filter(read["price"] < 0), "price", "is negative", file)
+    _refuse(
+        book,
+        read.select(
+            *[(pl.col(name).is_null() & book[name].is_not_null()).alias(f"{name} is no day") for name in DAYS],
+            *[(pl.col(name).abs() > _LARGEST).alias(f"{name} is too large") for name in SCALES],
+            (pl.col("side") == "?").alias("side is no side: B or S"),
+            (pl.col("quantity") == 0).alias("quantity is zero"),
+            (pl.col("price") < 0).alias("price is negative"),
+        ),
+        file,
+    )
     by_sign = pl.when(pl.col("quantity") < 0).then(pl.lit("S")).otherwise(pl.lit("B"))
     is_told = pl.col("side").is_in(["B", "S"])
     book = read.with_columns(
@@ -97,23 +100,21 @@ def _found(given: list[str], named: dict[str, str], file: str) -> list[tuple[str
 
 
 def _check(book: pl.DataFrame, file: str) -> None:
-    def refuse(name: str, bad: pl.Expr, told: str) -> None:
-        _refuse_first(book.filter(bad), name, told, file)
-
-    for name in NEEDED:
-        refuse(name, pl.col(name).is_null(), "is empty")
-    for name in CODES:
-        refuse(name, ~pl.col(name).str.contains(IDENTIFIER), "is no identifier: letters, digits and ._:/- alone")
-    refuse("currency", ~pl.col("currency").str.contains("^[A-Z]{3}$"), "is no currency code of three letters")
-    for name in SCALES:
-        refuse(name, ~pl.col(name).str.contains(_NUMBER), "is no decimal number")
-    for name in DAYS:
-        refuse(name, ~pl.col(name).str.contains(_DAY), "is no day such as 2026-01-31")
+    unlike = "is no identifier: letters, digits and ._:/- alone"
+    tests = [pl.col(name).is_null().alias(f"{name} is empty") for name in NEEDED]
+    tests += [(~pl.col(name).str.contains(IDENTIFIER)).alias(f"{name} {unlike}") for name in CODES]
+    tests += [(~pl.col("currency").str.contains("^[A-Z]{3}$")).alias("currency is no code of three letters")]
+    tests += [(~pl.col(name).str.contains(_NUMBER)).alias(f"{name} is no decimal number") for name in SCALES]
+    tests += [(~pl.col(name).str.contains(_DAY)).alias(f"{name} is no day such as 2026-01-31") for name in DAYS]
+    _refuse(book, book.select(tests), file)
 
 
-def _refuse_first(bad: pl.DataFrame, name: str, told: str, file: str) -> None:
-    if bad.height:
-        row = bad.row(0, named=True)
+def _refuse(book: pl.DataFrame, tests: pl.DataFrame, file: str) -> None:
+    """Refuse the first cell of the first test that is true; a test is called `column told`."""
+    failed = [name for name, is_bad in tests.select(pl.all().any()).row(0, named=True).items() if is_bad]
+    if failed:
+        name, _, told = failed[0].partition(" ")
+        row = book.filter(tests[failed[0]].fill_null(value=False)).row(0, named=True)
         shown = "" if row[name] is None else f"{row[name]!r:.60} "
         raise RecordInvalid(f"{shown}{told}", file=file, line=row["line"], field=name)
 

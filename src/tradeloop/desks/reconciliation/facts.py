@@ -11,6 +11,7 @@ import polars as pl
 
 from tradeloop.desks.reconciliation.breaks import Compared, compared
 from tradeloop.desks.reconciliation.case import Case
+from tradeloop.desks.reconciliation.cash import cash_facts
 from tradeloop.desks.reconciliation.columns import SCALES
 from tradeloop.desks.reconciliation.days import check_calendar
 from tradeloop.desks.reconciliation.files import book_of, digest_of
@@ -181,4 +182,4 @@ def facts_of(case: Case, policy: Policy, root: Path) -> Facts:
     Raises:
         RecordInvalid: a side cannot be read; names file, line and field.
     """
-    return trades_facts(case, policy, root)
+    return trades_facts(case, policy, root) if case.internal is not None else cash_facts(case, policy, root)
