@@ -57,9 +57,8 @@ def cash_facts(case: Case, policy: Policy, root: Path) -> Facts:
     breaks.sort(key=lambda one: (-policy.caution(_asked(one, policy)), -abs(one.amount or Decimal(0))))
     asked = [_asked(one, policy) for one in breaks]
     findings = [_finding(one, policy) for one in breaks[:LISTED]]
-    waits = {
-        one.ours.reference for one, outcome in zip(breaks, asked, strict=True) if _waits(one, outcome) and one.ours
-    }
+    waiting = [one for one, outcome in zip(breaks, asked, strict=True) if outcome is Outcome.WAIT_NEXT_CYCLE]
+    waits = {one.ours.reference for one in waiting if one.ours is not None}
     odd = [one for one in breaks if one.amount or one.fields]
     top = max(asked, key=policy.caution, default=Outcome.MATCH)
     return Facts(
