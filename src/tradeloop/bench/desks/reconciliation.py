@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol  # Any: facts of an answered case
 
 from tradeloop.bench.desks.case import Case, Split, generator
 from tradeloop.bench.desks.reconciliation_book import Draft, started
+from tradeloop.bench.desks.reconciliation_cash import CASH_KINDS
 from tradeloop.bench.desks.reconciliation_compound import COMPOUND_KINDS
 from tradeloop.bench.desks.reconciliation_kinds import TRADE_KINDS
 from tradeloop.desks.desk import Desk
@@ -16,7 +17,7 @@ from tradeloop.desks.reconciliation.desk import desk_of
 from tradeloop.desks.reconciliation.policy import SHIPPED, load_policy
 from tradeloop.domain.decisions import Decision
 
-KINDS: Final = {**TRADE_KINDS, **COMPOUND_KINDS}
+KINDS: Final = {**TRADE_KINDS, **COMPOUND_KINDS, **CASH_KINDS}
 SHARES: Final = {"clean": 0.25, "control": 0.10, "single": 0.45, "compound": 0.15, "adversarial": 0.05}
 """Of all cases, by difficulty; within one, evenly over its kinds."""
 FLOOR: Final = 100

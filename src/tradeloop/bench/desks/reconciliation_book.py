@@ -78,6 +78,8 @@ class Draft:
             "calendar": self.calendar,
             "used": [{"account": name, "count": 0, "notional": "0"} for name in accounts],
         }
+        if self.is_cash:
+            sides = {}
         return {**base, **sides, **self.more}
 
 
