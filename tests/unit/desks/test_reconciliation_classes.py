@@ -91,7 +91,10 @@ def test_a_tolerance_holds_in_the_absolute_as_well() -> None:
 
 def test_figures_are_compared_exactly() -> None:
     """0.1 + 0.2 is 0.3 here."""
-    ours, theirs = trade(quantity="3", price="0.1", fees="0", net="0.3"), trade(quantity="3", price="0.10000000", net="0.30")
+    ours, theirs = (
+        trade(quantity="3", price="0.1", fees="0", net="0.3"),
+        trade(quantity="3", price="0.10000000", net="0.30"),
+    )
 
     assert told(books([ours], [{**theirs, "fees": "0.0"}])) == ("MATCH", [])
     assert told(books([ours], [{**theirs, "fees": "0.0", "price": "0.10000001"}]))[1] == ["RB04"]
