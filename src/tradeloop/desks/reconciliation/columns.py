@@ -50,7 +50,7 @@ def typed(raw: pl.DataFrame, *, file: str, named: dict[str, str], first_line: in
     read = book.with_columns(
         [_scaled(name, scale) for name, scale in SCALES.items()]
         + [_day(name) for name in DAYS]
-        + [pl.col("side").str.to_uppercase().replace_strict(_SIDES, default="?").alias("side")]
+        + [_side()]
     )
     _refuse(
         book,
@@ -59,6 +59,7 @@ def typed(raw: pl.DataFrame, *, file: str, named: dict[str, str], first_line: in
             *[(pl.col(name).abs() > _LARGEST).alias(f"{name} is too large") for name in SCALES],
             (pl.col("side") == "?").alias("side is no side: B or S"),
             (pl.col("quantity") == 0).alias("quantity is zero"),
+            ((pl.col("quantity") < 0) & (pl.col("side") == "B")).alias("quantity is below zero, and bought"),
             (pl.col("price") < 0).alias("price is negative"),
         ),
         file,
@@ -121,6 +122,11 @@ def _refuse(book: pl.DataFrame, tests: pl.DataFrame, file: str) -> None:
 
 def _scaled(name: str, scale: int) -> pl.Expr:
     return pl.col(name).cast(pl.Decimal(38, scale), strict=False).to_physical().alias(name)
+
+
+def _side() -> pl.Expr:
+    spelled = pl.col("side").str.to_uppercase().replace_strict(_SIDES, default="?", return_dtype=pl.String)
+    return pl.when(pl.col("side").is_not_null()).then(spelled).alias("side")
 
 
 def _day(name: str) -> pl.Expr:

@@ -77,8 +77,11 @@ def read_csv(raw: bytes, file: str) -> pl.DataFrame:
         RecordInvalid: no UTF-8, no header, or a row of another width; names the line.
     """
     text_of(raw, file)
-    header = raw[:65_536].split(b"\n", 1)[0]
-    names = next(csv.reader([header.decode("utf-8-sig", "replace").rstrip("\r")]), [])
+    header = raw[:65_536].split(b"\n", 1)[0].decode("utf-8-sig", "replace").rstrip("\r")
+    try:
+        names = next(csv.reader([header]), [])
+    except csv.Error as problem:
+        raise RecordInvalid(f"{str(problem)[:80]}", file=file, line=1, field="header") from problem
     if not names or len(names) > MAX_COLUMNS:
         raise RecordInvalid(f"a header of 1 to {MAX_COLUMNS} columns is expected", file=file, line=1, field="header")
     twice = sorted({name for name in names if names.count(name) > 1})
