@@ -19,7 +19,7 @@ SMALL = {"net": "10010.01"}
 def small(count: int, *, sign: int = 1, account: str = "ACC-1", size: str = "0.01") -> list[tuple[dict, dict]]:
     rows = []
     for number in range(count):
-        way = sign if sign else 1 - 2 * (number % 2)
+        way = sign or 1 - 2 * (number % 2)
         ours = trade(id=f"T{number}", exec_id=f"{account}-X{number}", account=account)
         rows.append((ours, {**ours, "net": f"{Decimal('10010.00') + way * Decimal(size):f}"}))
     return rows
