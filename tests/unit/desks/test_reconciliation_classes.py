@@ -184,6 +184,21 @@ def test_an_allocation_with_two_solutions_is_a_persons() -> None:
     assert kinds.count("RB14") == 1
 
 
+def test_a_sum_of_round_lots_among_many_may_be_chance() -> None:
+    def part(name: str, quantity: str) -> dict[str, Any]:
+        return trade(exec_id=name, id=name, quantity=quantity, fees=None, net=None)
+
+    odd = [part("A", "3000"), part("B", "100")]
+    theirs = [part("C", "1000"), part("D", "2000"), part("E", "5000"), part("F", "7000")]
+    lots = books(odd, theirs)
+    assert "RB14" in told(lots)[1]
+    assert told(lots)[0] == "ESCALATE"
+    exact = [part("A", "1300457"), part("B", "100")]
+    parts = [part("C", "1000003"), part("D", "300454"), part("E", "5000")]
+    facts = answer(books(exact, parts))[1]
+    assert [one["asks"] for one in facts["findings"] if one["kind"] == "RB14"] == ["MATCH"]
+
+
 def test_several_to_several_match_when_all_of_it_adds_up() -> None:
     def part(name: str, quantity: str) -> dict[str, Any]:
         return trade(exec_id=name, id=name, quantity=quantity, fees=None, net=None)

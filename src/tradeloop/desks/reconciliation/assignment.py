@@ -17,6 +17,8 @@ from tradeloop.desks.reconciliation.policy import Search
 
 Floats = NDArray[np.float64]
 _FORBIDDEN: Final = 1e6
+_ALL_CELLS: Final = 20_000_000
+"""Pairs that are weighed in a batch, about ten seconds; blocks beyond it stay unpaired."""
 _SIDE: Final = 2.0
 _ACCOUNT: Final = 1.5
 _PARTY: Final = 1.0
@@ -46,7 +48,11 @@ def assign(
     A block of more than `block_rows` a side is taken day by day; a day that is still larger is not paired at all.
     """
     found: list[Assigned] = []
-    for mine, others in _blocks(internal, external, left, search):
+    cells = 0
+    for mine, others in sorted(_blocks(internal, external, left, search), key=lambda one: len(one[0]) * len(one[1])):
+        cells += len(mine) * len(others)
+        if cells > _ALL_CELLS:
+            break
         ours, theirs = internal[list(mine)], external[list(others)]
         costs = _costs(ours, theirs)
         chosen_i, chosen_e = linear_sum_assignment(np.where(costs > search.cost_max, _FORBIDDEN, costs))

@@ -48,9 +48,7 @@ def typed(raw: pl.DataFrame, *, file: str, named: dict[str, str], first_line: in
     book = text.with_columns([pl.lit(None, pl.String).alias(name) for name in absent])
     _check(book, file)
     read = book.with_columns(
-        [_scaled(name, scale) for name, scale in SCALES.items()]
-        + [_day(name) for name in DAYS]
-        + [_side()]
+        [_scaled(name, scale) for name, scale in SCALES.items()] + [_day(name) for name in DAYS] + [_side()]
     )
     _refuse(
         book,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +14,16 @@ import polars as pl
 from tradeloop.desks.reconciliation.matching import Group
 from tradeloop.desks.reconciliation.policy import Search
 
-_STEPS: Final = 200_000
-"""Of one subset search: a tenth of a second. A block that needs more is left to a person."""
+_STEPS: Final = 50_000
+"""Of one subset search. What needs more is left to a person."""
+_ALL_STEPS: Final = 3_000_000
+"""Of a batch, about three seconds: a file made to be searched for hours is left to a person."""
 _ECONOMICS: Final = ("isin", "side", "quantity", "price", "trade_date")
 _COLUMNS: Final = (*_ECONOMICS, "account", "exec_id", "currency", "counterparty")
 
 Cells = dict[str, Any]
+_CHANCE: Final = 0.001
+"""Sums that fit by chance, at most, for each that is taken: subsets over the sums that are possible in whole lots."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,7 @@ class Grouped:
     internal: tuple[int, ...]
     external: tuple[int, ...]
     is_only: bool = True
-    """False: other rows would fit as well."""
+    """False: other rows would fit as well, or these may fit by chance."""
 
 
 @dataclass(slots=True)
@@ -40,6 +45,11 @@ class Sifted:
     grouped: list[Grouped] = field(default_factory=list)
     left_internal: list[int] = field(default_factory=list)
     left_external: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Budget:
+    steps: int = _ALL_STEPS
 
 
 class Rows:
@@ -95,10 +105,11 @@ def among_left(left_i: Sequence[int], left_e: Sequence[int], ours: Rows, theirs:
     for side, (rows, cells) in enumerate(((left_i, ours), (left_e, theirs))):
         for row in rows:
             blocks[_block(cells[row])][side].append(row)
+    budget = _Budget()
     taken_i: set[int] = set()
     taken_e: set[int] = set()
     for mine, others in blocks.values():
-        for grouped in _sums(mine, others, ours, theirs, search):
+        for grouped in _sums((mine, others), (ours, theirs), search, budget):
             if not (taken_i & set(grouped.internal) or taken_e & set(grouped.external)):
                 done.grouped.append(grouped)
                 taken_i |= set(grouped.internal)
@@ -145,15 +156,20 @@ def _block(cells: Cells) -> tuple[str, str, date, str | None]:
     return cells["isin"], cells["side"], cells["trade_date"], cells["currency"]
 
 
-def _sums(mine: Sequence[int], others: Sequence[int], ours: Rows, theirs: Rows, search: Search) -> Iterator[Grouped]:
+def _sums(
+    rows: tuple[Sequence[int], Sequence[int]], books: tuple[Rows, Rows], search: Search, budget: _Budget
+) -> Iterator[Grouped]:
+    (mine, others), (ours, theirs) = rows, books
     if not mine or not others or max(len(mine), len(others)) > search.group_candidates:
         return
     for one in mine:
-        for rows, is_only in _subset(ours[one], others, theirs, search):
-            yield Grouped("allocation", (one,), rows, is_only)
+        for found, is_only in _subset(ours[one], others, theirs, search, budget):
+            is_whole = len(mine) == 1 and len(found) == len(others)
+            yield Grouped("allocation", (one,), found, is_whole or is_only)
     for one in others:
-        for rows, is_only in _subset(theirs[one], mine, ours, search):
-            yield Grouped("allocation", rows, (one,), is_only)
+        for found, is_only in _subset(theirs[one], mine, ours, search, budget):
+            is_whole = len(others) == 1 and len(found) == len(mine)
+            yield Grouped("allocation", found, (one,), is_whole or is_only)
     if len(mine) > 1 < len(others) and max(len(mine), len(others)) <= search.group_members:
         cells_i, cells_e = [ours[row] for row in mine], [theirs[row] for row in others]
         if _adds_up(cells_i, cells_e) and _near([*cells_i, *cells_e]) and not _share_quantity(cells_i, cells_e):
@@ -166,18 +182,21 @@ def _share_quantity(one: Sequence[Cells], other: Sequence[Cells]) -> bool:
 
 
 def _subset(
-    whole: Cells, candidates: Sequence[int], cells: Rows, search: Search
+    whole: Cells, candidates: Sequence[int], cells: Rows, search: Search, budget: _Budget
 ) -> Iterator[tuple[tuple[int, ...], bool]]:
-    """The subset of at least two rows whose quantities add up, and whether it is the only one (up to equal rows)."""
+    """The subset of at least two rows whose quantities add up, and whether that is no accident: it is the only one (up
+    to equal rows), and among so many subsets a sum that fits by chance is not to be expected."""
     near = [row for row in candidates if _near([whole, cells[row]]) and cells[row]["quantity"] < whole["quantity"]]
     near.sort(key=lambda row: (-cells[row]["quantity"], row))
     sizes = [cells[row]["quantity"] for row in near]
-    found = _searched(sizes, whole["quantity"], search.group_members)
+    found = _searched(sizes, whole["quantity"], search.group_members, budget)
     if found:
-        yield tuple(sorted(near[at] for at in found[0])), len(found) == 1
+        subsets = sum(math.comb(len(sizes), count) for count in range(2, search.group_members + 1))
+        sums = whole["quantity"] // math.gcd(whole["quantity"], *sizes)
+        yield tuple(sorted(near[at] for at in found[0])), len(found) == 1 and subsets <= _CHANCE * sums
 
 
-def _searched(sizes: Sequence[int], wanted: int, members: int) -> list[tuple[int, ...]]:
+def _searched(sizes: Sequence[int], wanted: int, members: int, budget: _Budget) -> list[tuple[int, ...]]:
     """Up to two index sets of different sizes that add up to `wanted`; none when the search takes too long."""
     suffix = [0] * (len(sizes) + 1)
     for at in range(len(sizes) - 1, -1, -1):
@@ -188,7 +207,8 @@ def _searched(sizes: Sequence[int], wanted: int, members: int) -> list[tuple[int
     while stack and len(found) < 2:
         at, missing, chosen = stack.pop()
         steps += 1
-        if steps > _STEPS:
+        budget.steps -= 1
+        if steps > _STEPS or budget.steps < 0:
             return []
         if missing == 0:
             if len(chosen) > 1:
