@@ -38,8 +38,8 @@ def texts(text: str, kind: str = "csv", **more: Any) -> dict[str, Any]:
 def fill(**changes: Any) -> str:
     fields = {
         "35": "8", "49": "BROKERA", "56": "US", "34": "1", "52": "20260112-15:00:00", "17": "X1", "150": "F",
-        "1": "ACC-1", "48": APPLE, "54": "1", "32": "1000", "31": "10.00", "15": "USD", "75": "20260112", "64": "20260113",
-        "12": "10.00", "118": "10010.00",
+        "1": "ACC-1", "48": APPLE, "54": "1", "32": "1000", "31": "10.00", "15": "USD", "75": "20260112",
+        "64": "20260113", "12": "10.00", "118": "10010.00",
     } | {name.removeprefix("tag"): value for name, value in changes.items()}  # fmt: skip
     body = "".join(f"{tag}={value}{SOH}" for tag, value in fields.items() if value is not None)
     head = f"8=FIX.4.4{SOH}9={len(body)}{SOH}{body}"
