@@ -41,7 +41,7 @@ def post_adjustment() -> None:
         name, day = plain(conf.get("decision_id")), plain(conf.get("today"))
         adjustments = conf.get("adjustments", [])
         refuse_beyond_budget(adjustments, kept_before(day, name))
-        kept("waits", name, json.dumps({"waits": conf.get("waits", []), "today": day}))
+        keep_beside(conf)
         kept(f"adjustments/{day}", name, json.dumps({"adjustments": adjustments, "to": "suspense", "today": day}))
 
     post()
@@ -66,9 +66,7 @@ def reconciliation_wait() -> None:
 
     @task
     def wait(*, dag_run: Any = None) -> None:
-        conf = dag_run.conf or {}
-        told = {"waits": conf.get("waits", []), "today": conf.get("today")}
-        kept("waits", plain(conf.get("decision_id")), json.dumps(told))
+        keep_beside(dag_run.conf or {})
 
     wait()
 
@@ -79,22 +77,29 @@ def reconciliation_draft() -> None:
 
     @task
     def draft(*, dag_run: Any = None) -> None:
-        conf = dag_run.conf or {}
-        name = plain(conf.get("decision_id"))
-        texts = [
-            DRAFT.format(
-                counterparty=one.get("counterparty") or "?",
-                kind=one.get("kind", "?"),
-                today=conf.get("today", "?"),
-                internal=", ".join(str(line) for line in one.get("internal", [])) or "none",
-                external=", ".join(str(line) for line in one.get("external", [])) or "none",
-                decision_id=name,
-            )
-            for one in conf.get("drafts", [])
-        ]
-        kept("drafts", name, "\n".join(texts))
+        keep_beside(dag_run.conf or {})
 
     draft()
+
+
+def keep_beside(conf: dict[str, Any]) -> None:
+    """Keep what waits and what is drafted, whatever else the decision does."""
+    name = plain(conf.get("decision_id"))
+    if conf.get("waits"):
+        kept("waits", name, json.dumps({"waits": conf["waits"], "today": conf.get("today")}))
+    texts = [
+        DRAFT.format(
+            counterparty=one.get("counterparty") or "?",
+            kind=one.get("kind", "?"),
+            today=conf.get("today", "?"),
+            internal=", ".join(str(line) for line in one.get("internal", [])) or "none",
+            external=", ".join(str(line) for line in one.get("external", [])) or "none",
+            decision_id=name,
+        )
+        for one in conf.get("drafts", [])
+    ]
+    if texts:
+        kept("drafts", name, "\n".join(texts))
 
 
 def refuse_beyond_budget(adjustments: list[dict[str, Any]], before: list[dict[str, Any]]) -> None:

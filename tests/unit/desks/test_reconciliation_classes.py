@@ -121,6 +121,13 @@ def test_a_late_booking_waits_once() -> None:
     assert told(late) == ("ESCALATE", ["RB13"])
 
 
+def test_a_late_booking_of_earlier_days_waited_already_whoever_forgot_to_say_so() -> None:
+    late = books([trade()], [trade(trade_date="2026-01-13")])
+
+    assert told({**late, "today": "2026-01-14"}) == ("WAIT_NEXT_CYCLE", ["RB13"])
+    assert told({**late, "today": "2026-01-15"}) == ("ESCALATE", ["RB13"])
+
+
 def test_what_has_no_name_cannot_wait() -> None:
     ours, theirs = trade(id=None, exec_id=None), trade(id=None, exec_id=None, trade_date="2026-01-13")
 
@@ -152,11 +159,25 @@ def test_two_equal_fills_of_two_executions_are_two_trades() -> None:
 def test_an_allocation_that_adds_up_matches(ids: tuple[str | None, str | None]) -> None:
     parts = [
         trade(exec_id=name, quantity=quantity, fees=None, net=None, price=price)
-        for name, quantity, price in zip(ids, ("400", "600"), ("10.001", "10.00"), strict=True)
+        for name, quantity, price in zip(ids, ("400", "600"), ("10.003", "9.998"), strict=True)
     ]
 
     assert told(books([trade()], parts)) == ("MATCH", ["RB14"])
     assert told(books(parts, [trade()])) == ("MATCH", ["RB14"])
+
+
+@pytest.mark.parametrize(("side", "amount"), [("B", "0.4"), ("S", "-0.4")])
+def test_an_allocation_at_another_average_price_within_tolerance_is_posted(side: str, amount: str) -> None:
+    parts = [
+        trade(exec_id="X1", side=side, quantity=quantity, fees=None, net=None, price=price)
+        for quantity, price in (("400", "10.001"), ("600", "10.00"))
+    ]
+
+    decision, facts, _ = answer(books([trade(side=side)], parts))
+
+    assert (decision.outcome, facts["kinds"]) == ("AUTO_RESOLVE", {"RB14": 1})
+    assert decision.action is not None
+    assert decision.action.params["adjustments"][0]["amount"] == amount
 
 
 @pytest.mark.parametrize(

@@ -233,3 +233,14 @@ def test_a_batch_that_agrees_is_linked() -> None:
     assert (decision.outcome, facts["matched"], facts["breaks"]) == ("MATCH", 1, 0)
     assert decision.action is not None
     assert decision.action.target == POLICY.actions[POLICY.lattice[0]].target
+
+
+def test_what_waits_is_noted_beside_a_break_that_a_person_takes_up() -> None:
+    late = trade(id="T2", exec_id="X2")
+    data = books([trade(), late], [trade(quantity="5"), {**late, "trade_date": "2026-01-13"}])
+
+    decision, facts, _ = answer(data)
+
+    assert (decision.outcome, facts["waits"]) == ("ESCALATE", ["X2"])
+    assert decision.action is not None
+    assert (decision.action.target, decision.action.params["waits"]) == ("reconciliation_wait", ["X2"])

@@ -218,7 +218,7 @@ def allocation(draft: Draft) -> None:
     more = abs(sum(Decimal(part["quantity"]) * Decimal(part["price"]) for part in parts) - whole)
     is_small = more <= 25 and more <= (whole + more) * Decimal("0.0005")
     draft.external[at : at + 1] = parts
-    found(draft, "RB14", "MATCH" if is_small and parts[-1]["counterparty"] != "BROKERZ" else E)
+    found(draft, "RB14", (A if more else "MATCH") if is_small and parts[-1]["counterparty"] != "BROKERZ" else E)
 
 
 def party(draft: Draft) -> None:

@@ -147,11 +147,19 @@ def _grouped(
         is_twice = one.kind == "duplicate"
         holds = is_twice or _same_terms(ours, theirs, policy)
         kind = BreakClass.DUPLICATE if is_twice else BreakClass.ALLOCATION
+        amount = _more(ours, theirs) if holds and not is_twice else None
         rows.append(
-            [kind.value, holds, list(one.internal), list(one.external), "group", one.is_only, [], None,
+            [kind.value, holds, list(one.internal), list(one.external), "group", one.is_only, [], amount or None,
              ours["currency"][0] or theirs["currency"][0], ours["account"][0] or theirs["account"][0]]
         )  # fmt: skip
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def _more(ours: pl.DataFrame, theirs: pl.DataFrame) -> int:
+    """What the external side costs more, in ten-thousandths."""
+    gross = [sum(q * p for q, p in side.select("quantity", "price").iter_rows()) for side in (theirs, ours)]
+    more = gross[0] - gross[1] if ours["side"][0] == "B" else gross[1] - gross[0]
+    return int((more + 10**10 // 2) // 10**10)
 
 
 def _same_terms(ours: pl.DataFrame, theirs: pl.DataFrame, policy: Policy) -> bool:

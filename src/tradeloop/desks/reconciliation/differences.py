@@ -96,9 +96,11 @@ def _dated(pairs: pl.DataFrame, today: date, calendar: str) -> pl.DataFrame:
             columns[f"cycle_{side}"] = between(trade, settle, calendar, today)
             columns[f"open_{side}"] = is_open(settle, calendar, today)
         columns["late"] = between(pairs["trade_date_i"], pairs["trade_date_e"], calendar, today).abs()
+        later = pairs.select(pl.max_horizontal("trade_date_i", "trade_date_e")).to_series()
+        columns["age"] = between(later, pl.repeat(today, pairs.height, eager=True), calendar, today)
     else:
         empty = pl.Series([None] * pairs.height, dtype=pl.Int64)
-        columns = dict.fromkeys(("cycle_i", "cycle_e", "late"), empty)
+        columns = dict.fromkeys(("cycle_i", "cycle_e", "late", "age"), empty)
         columns |= {name: empty.cast(pl.Boolean) for name in ("open_i", "open_e")}
     return pairs.with_columns(**columns)
 
@@ -162,6 +164,7 @@ def _kinds(found: pl.DataFrame, policy: Policy) -> pl.DataFrame:
     net_larger = pl.max_horizontal(_wide("abs_net_i"), _wide("abs_net_e"))
     net_near = within("rounding", pl.col("net_more"), net_larger, pl.col("net_more"))
     is_late = (pl.col("late") == 1).fill_null(value=False)
+    is_fresh = (pl.col("age") <= 1).fill_null(value=False)  # older ones waited already, whoever forgot to say so
     is_holiday = (pl.col("open_i") != pl.col("open_e")).fill_null(value=False)
     one = pl.col("fields").list.first()
     never, always = pl.lit(value=False), pl.lit(value=True)
@@ -173,7 +176,7 @@ def _kinds(found: pl.DataFrame, policy: Policy) -> pl.DataFrame:
         ((one == "price") & price_near, BreakClass.PRICE_TOLERANCE, always),
         (one == "price", BreakClass.PRICE, always),
         (one == "currency", BreakClass.ROUNDING, never),
-        ((one == "trade_date") & is_late, BreakClass.LATE, always),
+        ((one == "trade_date") & is_late, BreakClass.LATE, is_fresh),
         (one == "trade_date", BreakClass.TRADE_DATE, always),
         (one == "settle_date", BreakClass.SETTLE_DATE, is_holiday),
         (one == "party", BreakClass.PARTY, always),

@@ -129,6 +129,8 @@ def action_of(policy: Policy, header: Header, facts: Facts, outcome: str) -> Act
         ]
         return Action(kind=posting.kind, target=posting.target, params=params)
     chosen = policy.actions[given]
+    if chosen is None and facts.waits and given is own:
+        chosen = policy.actions[Outcome.WAIT_NEXT_CYCLE]  # else what waits would wait for the first time again
     if chosen is None or chosen is posting:
         return None
     return Action(kind=chosen.kind, target=chosen.target, params=params)

@@ -15,6 +15,7 @@ from tradeloop.desks.reconciliation.policy import BreakClass, Outcome, Policy
 UNIT: Final = 10**4
 """Money is in ten-thousandths of the currency."""
 _TITLES: Final = {
+    "owed": "the average price differs within tolerance",
     "drift": "differences of the account go one way",
     "budget": "the account's budget of the day is used up",
     "untold": "the account's day, or the currency's scale, is not told",
@@ -47,6 +48,8 @@ def weigh(breaks: pl.DataFrame, policy: Policy, case: Case) -> Weighed:
         .otherwise(pl.col("kind").replace_strict(other, return_dtype=pl.String)),
         why=pl.lit(None, pl.String),
     )
+    owed = (pl.col("asks") == Outcome.MATCH.value) & (pl.col("amount") != 0)
+    found = _changed(found, owed.fill_null(value=False), Outcome.AUTO_RESOLVE, "owed")
     lenient = pl.col("asks").is_in([Outcome.MATCH.value, Outcome.AUTO_RESOLVE.value])
     found = _changed(found, lenient & ~pl.col("is_only"), Outcome.ESCALATE, "partner")
     found = _untold(found, policy, case)
