@@ -190,7 +190,7 @@ def desks(
 ) -> None:
     """How often the desks are right, and that they never act where that is wrong, with no model and with bad ones.
 
-    About 3 minutes for 5,000 cases. The last line of stdout is one JSON object, with the hash of all thresholds.
+    About 6 minutes for 5,000 cases. The last line of stdout is one JSON object, with the hash of all thresholds.
     """
     from pathlib import Path
 
