@@ -7,10 +7,10 @@ from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeVar  # Any: JSON from outside
-from urllib.parse import unquote, urlsplit
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from tradeloop.desks.references import Reference, read_reference
 from tradeloop.desks.settlement.advice import Advice, Direction
 from tradeloop.desks.settlement.fin import MAX_MESSAGE_BYTES, read_fin
 from tradeloop.desks.settlement.fin_advice import advices_of
@@ -37,14 +37,6 @@ Figure = Annotated[Decimal, BeforeValidator(_decimal_text), Field(ge=0, max_digi
 
 class _Given(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Reference(_Given):
-    """A file below the worker's reference root, bound by its digest."""
-
-    uri: str = Field(min_length=1, max_length=2000)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    size_bytes: int = Field(ge=0)
 
 
 class Booked(_Given):
@@ -145,7 +137,7 @@ def open_case(data: dict[str, Any], root: Path) -> tuple[Case, Advice, str]:
     """
     case = _validated(Case, data, "payload.data")
     if case.reference is not None:
-        raw = read_reference(case.reference, root)
+        raw = read_reference(case.reference, root, most_bytes=MAX_MESSAGE_BYTES)
         try:
             text = raw.decode("utf-8-sig")
         except UnicodeDecodeError as problem:
@@ -181,39 +173,6 @@ def _chosen(case: Case, found: tuple[Advice, ...]) -> Advice:
         told = f"{case.transaction} is beyond the last of {len(found)} transactions (from 0)"
         raise MessageInvalid(told, field="payload.data.transaction")
     return found[case.transaction]
-
-
-def read_reference(reference: Reference, root: Path) -> bytes:
-    """The bytes of a referenced file, once size and sha256 were found to be right.
-
-    Raises:
-        ReferenceInvalid: not a plain file below `root`, or altered.
-    """
-    parts = urlsplit(reference.uri)
-    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-        raise ReferenceInvalid(
-            f"{reference.uri!r:.200} is not taken; a file:// address below {root} is expected",
-            hint="store the message below TRADELOOP_REFERENCE_ROOT",
-        )
-    try:
-        base, path = root.resolve(), Path(unquote(parts.path)).resolve(strict=True)
-        if not path.is_relative_to(base) or not path.is_file():
-            raise ReferenceInvalid(
-                f"{path} is no file below {base}", hint="TRADELOOP_REFERENCE_ROOT names the only folder that is read"
-            )
-        size_bytes = path.stat().st_size
-        if size_bytes != reference.size_bytes or size_bytes > MAX_MESSAGE_BYTES:
-            raise ReferenceInvalid(
-                f"{path} has {size_bytes:,} bytes; the event says {reference.size_bytes:,}, "
-                f"at most {MAX_MESSAGE_BYTES:,} are read"
-            )
-        raw = path.read_bytes()
-    except (OSError, ValueError, RuntimeError) as problem:  # RuntimeError: a loop of links
-        raise ReferenceInvalid(f"{reference.uri!r:.200} cannot be read: {problem}") from problem
-    found = sha256(raw).hexdigest()
-    if found != reference.sha256:
-        raise ReferenceInvalid(f"{path} was altered: its sha256 is {found}, the event says {reference.sha256}")
-    return raw
 
 
 def _validated(model: type[Model], value: object, where: str) -> Model:
