@@ -21,7 +21,7 @@ from tradeloop.report.words import count, figure, said
 
 NOT_DUE: Final = "not due yet"
 NO_DATE: Final = "date not told"
-AGES: Final = ((21, "21 or more"), (7, "7 to 20"), (4, "4 to 6"), (3, "3"), (2, "2"), (1, "1"), (0, "its day"))
+AGES: Final = ((21, "21 or more"), (7, "7 to 20"), (4, "4 to 6"), (3, "3"), (2, "2"), (1, "1"), (0, "0"))
 """Business days after the intended settlement date, from the oldest. CSDR's extension periods end at 4 (liquid shares)
 and 7."""
 BREAK_AGES: Final = ((6, "6 days or more"), (2, "2 to 5 days"), (0, "0 or 1 day"))
@@ -57,12 +57,14 @@ def fails(cases: Sequence[Case]) -> list[Picture]:
     totals = _summed(money.values())
     panels = [counted("instructions", [len(group) for group in told.values()])]
     for currency in sorted(totals, key=lambda one: -totals[one])[:CURRENCIES]:
-        values = tuple(each.get(currency, 0.0) for each in money.values())
-        panels.append(Panel(f"penalty so far, {currency}", values, tuple(f"{value:,.2f}" for value in values)))
-    rows = tuple(name if name in (NOT_DUE, NO_DATE, AGES[-1][1]) else f"{name} business days" for name in told)
+        values = tuple(each.get(currency) for each in money.values())
+        texts = tuple("—" if value is None else f"{value:,.2f}" for value in values)
+        panels.append(Panel(f"penalty so far, {currency}", values, texts))
+    rows = tuple(name if name in (NOT_DUE, NO_DATE) else _days(name) for name in told)
     words = ", ".join(f"{row}: {len(group)}" for row, group in zip(rows, told.values(), strict=True))
     cost = " and ".join(f"{currency} {value:,.2f}" for currency, value in totals.items()) or "none"
-    chart = Bars("Instructions by age", f"{words}. Penalties so far: {cost}.", rows, tuple(panels))
+    notes = tuple(f"{asked} for a person" if (asked := _escalated(group)) else "" for group in told.values())
+    chart = Bars("Instructions by age", f"{words}. Penalties so far: {cost}.", rows, tuple(panels), notes)
     return [Picture(chart, _fails_table(cases), remarks=(_unknown_penalties(cases),))]
 
 
@@ -135,6 +137,10 @@ def _age(value: object, ages: tuple[tuple[int, str], ...], before: str) -> str:
     return next((name for least, name in ages if days >= least), before)
 
 
+def _days(age: str) -> str:
+    return {"0": "on its settlement date", "1": "1 business day late"}.get(age, f"{age} business days late")
+
+
 def _class(finding: Json) -> str:
     return word(finding.get("kind") or finding.get("rule"), "no class")
 
@@ -147,7 +153,11 @@ def _used(limit: Json) -> str:
 def _penalty(case: Case) -> dict[str, float]:
     told = mapping(case.facts.get("penalty"))
     accrued, currency = number(told.get("accrued")), told.get("currency")
-    return {word(currency, "no currency"): accrued} if accrued else {}
+    return {} if accrued is None else {word(currency, "no currency"): accrued}
+
+
+def _escalated(cases: Sequence[Case]) -> int:
+    return sum(any(one.get("asks") == "ESCALATE" for one in case.findings) for case in cases)
 
 
 def _summed(amounts: Iterable[Mapping[str, float]]) -> dict[str, float]:

@@ -56,12 +56,13 @@ class _Prices:
     def picture(self) -> Picture:
         """Closes, ranges, marks and the table."""
         batch = self._batch
-        series = [chart.Series("close", self._points(self._own))]
+        series = []
+        if self._second and batch.second_source:  # beneath the own line: its dashes show on both sides of it
+            series.append(chart.Series(f"close, {batch.second_source.name}", self._points(self._second), "second"))
         if self._before:
             joined = [*self._before, *self._own[:1]]
-            series.insert(0, chart.Series("before", self._points(joined), "before"))
-        if self._second and batch.second_source:
-            series.append(chart.Series(f"close, {batch.second_source.name}", self._points(self._second), "second"))
+            series.append(chart.Series("before the period", self._points(joined), "before"))
+        series.append(chart.Series("close", self._points(self._own)))
         first, last = batch.first_day.isoformat(), batch.last_day.isoformat()
         inside = [slot for slot, stamp in enumerate(self._slots) if first <= stamp[:10] <= last]
         drawing = chart.Lines(

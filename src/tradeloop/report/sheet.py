@@ -18,6 +18,8 @@ RUNS: Final = 15
 FINDINGS: Final = 6
 """Findings beneath a chart."""
 LINE: Final = 18.0
+SET: Final = 0.9
+"""How wide the sheet's own font runs beside those of pages."""
 
 
 def sheet(day: Day, pictures: Sequence[Picture]) -> str:
@@ -57,13 +59,13 @@ class _Sheet:
         """A chart with its heading and first findings."""
         case = picture.case
         x = EDGE
-        told = fitted(plain(picture.chart.title), WIDTH - 260)
+        told = fitted(plain(picture.chart.title), WIDTH - 300)
         self._parts.append(text(x, self._y + 12, told, "t b"))
         if case and case.run.decision:
-            self._badge(case.run.decision.outcome, x + width_of(told) + 14, self._y - 2)
+            self._badge(case.run.decision.outcome, x + width_of(told) * SET * 1.06 + 14, self._y - 2)
         self._y += 24
-        for remark in picture.remarks:
-            self.line(remark)
+        if picture.remarks:
+            self.line(" ".join(picture.remarks))
         drawing = drawn(picture.chart)
         self._parts.append(f'<g transform="translate({px(EDGE)} {px(self._y)})">{drawing.body}</g>')
         self._y += drawing.height + 6
@@ -78,14 +80,16 @@ class _Sheet:
         """The newest runs, one a line."""
         self._parts.append(text(EDGE, self._y + 12, "Decisions, times in UTC", "t b"))
         self._y += 22
-        for case in day.cases[:RUNS]:
-            self._decision(case)
+        shown = day.cases[:RUNS]
+        wide = max((_wide(_word(case)) for case in shown), default=0.0)
+        for case in shown:
+            self._decision(case, EDGE + 318 + wide + 12)
         if day.runs > RUNS:
             self.line(f"{count(day.runs - RUNS, 'more run')}: see the page.")
 
     def line(self, words: str, look: str = "m") -> None:
         """A line of text, cut at the sheet's edge."""
-        self._parts.append(text(EDGE, self._y + 12, fitted(plain(words, 1000), WIDTH), look))
+        self._parts.append(text(EDGE, self._y + 12, fitted(plain(words, 1000), WIDTH / SET), look))
         self._y += LINE
 
     def svg(self, title: str) -> str:
@@ -97,23 +101,32 @@ class _Sheet:
             f'<path class="ground" d="M0 0h{wide}v{high}h-{wide}z"/>{"".join(self._parts)}</svg>'
         )
 
-    def _decision(self, case: Case) -> None:
+    def _decision(self, case: Case, why_at: float) -> None:
         run, decision = case.run, case.run.decision
-        self._parts.append(text(EDGE, self._y + 12, clock(run.finished_at or run.received_at)))
-        self._parts.append(text(EDGE + 70, self._y + 12, case.key))
-        self._parts.append(text(EDGE + 138, self._y + 12, fitted(plain(run.subject), 170), "t"))
-        end = self._badge(decision.outcome if decision else run.state.value, EDGE + 318, self._y - 3)
-        why = decision.reasons[:1] if decision else [run.error]
-        room = WIDTH + EDGE - max(end + 12, EDGE + 470)
-        self._parts.append(text(WIDTH + EDGE - room, self._y + 12, fitted(plain("".join(why)), room)))
+        self._parts += [
+            text(EDGE, self._y + 12, clock(run.finished_at or run.received_at)),
+            text(EDGE + 64, self._y + 12, case.key),
+            text(EDGE + 128, self._y + 12, fitted(plain(run.subject), 180 / SET), "t"),
+        ]
+        self._badge(_word(case), EDGE + 318, self._y - 3)
+        why = "".join(decision.reasons[:1]) if decision else run.error
+        self._parts.append(text(why_at, self._y + 12, fitted(plain(why), (WIDTH + EDGE - why_at) / SET)))
         self._y += 22
 
     def _badge(self, word: str, x: float, y: float, more: str = "") -> float:
         """Icon and word on the tone's ground; returns where it ends."""
         tone, told = tone_of(word), f"{said(word)}{more}"
-        wide = width_of(told) + 32
+        wide = _wide(told)
         self._parts.append(
             f'<rect class="{tone.name}-ground" x="{px(x)}" y="{px(y)}" width="{px(wide)}" height="20" rx="4"/>'
         )
-        self._parts += [icon(tone, x + 5, y + 2), text(x + 25, y + 14, told, f"{tone.name}-ink")]
+        self._parts += [icon(tone, x + 5, y + 2), text(x + 24, y + 14, told, f"{tone.name}-ink")]
         return x + wide
+
+
+def _word(case: Case) -> str:
+    return case.run.decision.outcome if case.run.decision else case.run.state.value
+
+
+def _wide(told: str) -> float:
+    return width_of(said(told)) * SET + 34

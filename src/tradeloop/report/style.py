@@ -73,7 +73,7 @@ def chart_style(colours: dict[str, str]) -> str:
 
 COMMON: Final = (
     "svg text{font-size:12px}svg text.title{font-size:20px}"
-    ".line,.second,.before{stroke-width:1.6;stroke-linejoin:round;stroke-linecap:round}.ring,.bound,.lead{stroke-width:1.3}"
+    ".line,.before{stroke-width:1.6;stroke-linejoin:round;stroke-linecap:round}.second{stroke-width:4}.ring,.bound,.lead{stroke-width:1.3}"
 )
 
 LAYOUT: Final = """
