@@ -51,11 +51,11 @@ def page(day: Day, pictures: Sequence[Picture], *, left_out: int = 0) -> str:
     )
 
 
-def state(word: str) -> str:
+def state(word: str, more: str = "") -> str:
     """A state or an outcome: icon, word and colour together."""
     tone = tone_of(word)
     drawn = f'<svg viewBox="0 0 16 16" aria-hidden="true">{icon(tone)}</svg>'
-    return f'<span class="state {tone.name}">{drawn}{markup(said(word))}</span>'
+    return f'<span class="state {tone.name}">{drawn}{markup(said(word) + more)}</span>'
 
 
 def _coverage(found: Coverage) -> str:
@@ -81,9 +81,9 @@ def _coverage(found: Coverage) -> str:
         f"<small>{markup(words)}</small></dd></div>"
         for name, value, words in tiles
     )
-    outcomes = " ".join(f"{state(word)} {number:,}" for word, number in found.outcomes.items())
+    outcomes = "".join(state(word, f" {number:,}") for word, number in found.outcomes.items())
     policies = ", ".join(found.policies) or "none"
-    return f"<dl>{shown}</dl><p>{outcomes}</p><p>Policy of the decisions: {markup(policies)}.</p>"
+    return f'<dl>{shown}</dl><p class="outcomes">{outcomes}</p><p>Policy of the decisions: {markup(policies)}.</p>'
 
 
 def _told(counts: Mapping[str, int], named: Callable[[str], str]) -> str:
@@ -102,7 +102,7 @@ def _decisions(day: Day, pictures: Sequence[Picture]) -> str:
     cut = f": the newest {len(day.cases):,} of {day.runs:,}" if day.runs > len(day.cases) else ""
     caption = f"{count(day.runs, 'run')} came, ended or stood open on the day{cut}; the newest first"
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Decisions"><table><caption>{caption}</caption>'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="Decisions"><table class="runs"><caption>{caption}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
@@ -113,11 +113,12 @@ def _row(case: Case, day: date, drawn: set[str]) -> str:
     outcome = state(decision.outcome) if decision else state(run.state.value)
     by = f"{decision.decided_by}{' (degraded)' if decision.degraded else ''}" if decision else "—"
     why = decision.reasons if decision else [run.error] if run.error else []
+    told = "<br>".join(markup(one) for one in why[:REASONS]) or "—"
     more = f"<br>… {len(why) - REASONS} more" if len(why) > REASONS else ""
     return (
         f'<td class="k">{_time(run.received_at, day)}</td><td class="k">{_time(run.finished_at, day)}</td>'
-        f'<td class="id">{name}</td><td>{markup(run.subject)}</td><td>{outcome}</td><td>{markup(by)}</td>'
-        f"<td>{_effect(case)}</td><td>{'<br>'.join(markup(one) for one in why[:REASONS]) or '—'}{more}</td>"
+        f'<td class="id k">{name}</td><td class="s">{markup(run.subject)}</td><td>{outcome}</td>'
+        f'<td>{markup(by)}</td><td>{_effect(case)}</td><td class="w">{told}{more}</td>'
     )
 
 
@@ -151,9 +152,9 @@ def _figure(picture: Picture, at: int) -> str:
     told = f'<p class="muted">{markup(" ".join(remarks), 1500)}</p>' if remarks else ""
     return (
         f"<figure{anchor}><figcaption><h3>{head}</h3>{told}</figcaption>"
-        f'<div class="scroll">{svg(chart, f"c{at}")}</div>'
+        f'<div><div class="scroll">{svg(chart, f"c{at}")}</div>{_findings(case) if case else ""}</div>'
         f'<div class="beside" tabindex="0" role="region" aria-label="{markup(picture.table.caption)}">'
-        f"{table(picture.table)}</div>{_findings(case) if case else ''}</figure>"
+        f"{table(picture.table)}</div></figure>"
     )
 
 
@@ -170,18 +171,18 @@ def table(found: Table) -> str:
 
 
 def _set(at: int, found: Table) -> str:
-    return ' class="n"' if at in found.numeric else ""
+    return ' class="n"' if at in found.numeric else ' class="k"' if at == 0 else ""
 
 
 def _findings(case: Case) -> str:
     if not case.findings:
-        return '<p class="wide">No finding.</p>'
+        return '<p class="muted">No finding.</p>'
     items = "".join(
         f"<li><b>{markup(one.get('id', ''), 12)}</b> {markup(one.get('rule') or one.get('kind') or '', 12)}: "
         f"{markup(one.get('sentence', ''), 600)}</li>"
         for one in case.findings
     )
-    return f'<div class="wide"><p>{count(len(case.findings), "finding")}:</p><ul>{items}</ul></div>'
+    return f"<ul>{items}</ul>"
 
 
 def _foot(day: Day) -> str:

@@ -47,7 +47,8 @@ class _Prices:
         self._own = _closes(self._bars)
         self._before = _closes(_read(context, batch))
         second = batch.second_source
-        self._second = _closes(_read(second.bars, batch)) if second else []
+        self._other = _read(second.bars if second else (), batch)
+        self._second = _closes(self._other)
         self._ids = _ids_by_stamp(case)
         stamps = {stamp for closes in (self._own, self._before, self._second) for stamp, _ in closes}
         self._slots = tuple(sorted({*stamps, *self._ids}))
@@ -131,12 +132,12 @@ class _Prices:
             caption = (
                 f"{self._batch.symbol}: {len(rows)} of {len(self._bars):,} bars: named by findings, extremes, ends"
             )
-        second, cells = dict(self._second), self._bars.cells
-        has_second = bool(self._second)
+        cells, has_second = self._bars.cells, bool(self._second)
+        second = {_stamp(self._other, row): cell for row, cell in enumerate(self._other.cells["close"])}
         told = []
         for row in rows:
             stamp = _stamp(self._bars, row)
-            other = (figure(second.get(stamp)),) if has_second else ()
+            other = (second.get(stamp) or "—",) if has_second else ()
             prices = (cells[name][row] or "—" for name in ("low", "high", "close"))
             told.append((stamp or f"row {row + 1}", *prices, *other, " ".join(self._ids.get(stamp, []))))
         stamp_of = "start (UTC)" if self._batch.is_intraday else "day"

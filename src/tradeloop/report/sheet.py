@@ -18,7 +18,7 @@ RUNS: Final = 15
 FINDINGS: Final = 6
 """Findings beneath a chart."""
 LINE: Final = 18.0
-SET: Final = 0.9
+SET: Final = 0.81
 """How wide the sheet's own font runs beside those of pages."""
 
 

@@ -96,20 +96,28 @@ code,.id{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-s
 table{border-collapse:collapse;width:100%;font-size:.8125rem}
 caption{text-align:left;padding:0 0 .25rem;font-size:.8125rem}
 th,td{text-align:left;vertical-align:top;padding:.25rem .75rem .25rem 0;border-bottom-width:1px;
-border-bottom-style:solid;
-overflow-wrap:anywhere}
+border-bottom-style:solid}
 th{font-weight:700;white-space:nowrap}
-.n{text-align:right;white-space:nowrap;font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
+td{overflow-wrap:break-word}
+td.n{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
+.n{text-align:right;white-space:nowrap}
 .k{white-space:nowrap}
-.state{display:inline-flex;align-items:center;gap:.25rem;padding:0 .375rem;border-radius:4px;white-space:nowrap}
+.runs{min-width:64rem}
+.runs .s{min-width:9rem;max-width:16rem;overflow-wrap:anywhere}
+.runs .w{min-width:22rem;overflow-wrap:anywhere}
+.state{display:inline-flex;align-items:center;gap:.25rem;padding:0 .375rem;border-radius:4px;white-space:nowrap;
+vertical-align:middle}
 .state svg{width:1rem;height:1rem;flex:none}
+.outcomes .state{margin-right:.5rem}
 svg path.i{stroke-width:1.6;stroke-linecap:round;stroke-linejoin:round}
 figure{margin:0 0 1rem;border-width:1px;border-style:solid;border-radius:4px;padding:.75rem;display:grid;
-grid-template-columns:minmax(0,5fr) minmax(17rem,3fr);gap:.5rem 1.5rem}
-figcaption,figure>.wide{grid-column:1/-1}
-figure>.scroll>svg{display:block;width:100%;min-width:36rem;height:auto}
-figure>.beside{max-height:26rem;overflow:auto}
-ul{margin:.25rem 0;padding-left:1.25rem}
+grid-template-columns:minmax(0,3fr) minmax(20rem,2fr);gap:.5rem 1.5rem}
+figcaption{grid-column:1/-1}
+figcaption p{font-size:.8125rem;max-width:none}
+figure .scroll>svg{display:block;width:100%;min-width:36rem;height:auto}
+figure>.beside table{font-size:.75rem}figure>.beside .n{font-size:.75rem}
+figure>.beside{max-height:26rem;overflow:auto;align-self:start}
+ul{margin:.25rem 0;padding-left:1.25rem;font-size:.8125rem;overflow-wrap:anywhere}
 footer{margin-top:1.5rem;font-size:.8125rem}
 @media (max-width:62.5rem){figure{grid-template-columns:minmax(0,1fr)}}
 @media (max-width:30rem){body{padding:.75rem}}
@@ -117,7 +125,8 @@ footer{margin-top:1.5rem;font-size:.8125rem}
 @page{size:A4;margin:12mm}
 html{font-size:11px}body{padding:0;max-width:none}
 figure{break-inside:avoid;grid-template-columns:minmax(0,1fr);padding:.5rem}
-figure>.beside{max-height:none;overflow:visible}figure>.scroll>svg{min-width:0}
+figure>.beside table{font-size:.75rem}figure>.beside .n{font-size:.75rem}
+figure>.beside{max-height:none;overflow:visible}figure .scroll>svg,.runs,.runs .s,.runs .w{min-width:0}
 .scroll{overflow:visible}tr,dl>div{break-inside:avoid}thead{display:table-header-group}h2,h3{break-after:avoid}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """
