@@ -16,6 +16,9 @@ WIDE: Final = frozenset("mwMW@%…—")
 LOG_FROM: Final = 8.0
 """From this ratio of the extremes on, a linear scale would press everything but the extreme into one line."""
 
+MOST: Final = 1e100
+"""Larger figures, and smaller ones than its inverse, are drawn as these: the arithmetic would leave floats."""
+
 Xy = tuple[float, float]
 
 
@@ -30,8 +33,9 @@ class Scale:
     is_log: bool = False
 
     def at(self, value: float) -> float:
-        """The pixel of a value."""
-        low, high, here = self._seen(self.low), self._seen(self.high), self._seen(value)
+        """The pixel of a value; never outside."""
+        low, high = self._seen(self.low), self._seen(self.high)
+        here = self._seen(min(max(value, self.low), self.high))
         return self.bottom - (here - low) / (high - low) * (self.bottom - self.top)
 
     def ticks(self) -> list[tuple[float, str]]:
@@ -43,8 +47,7 @@ class Scale:
                 for step in (1, 2, 5)
                 if self.low <= step * 10.0**power <= self.high
             ]
-            while len(found) > 7:
-                found = found[::2]
+            found = found[:: -(-len(found) // 7)] if found else []
         else:
             step = round_step((self.high - self.low) / 5)
             first = math.ceil(self.low / step)
@@ -57,11 +60,11 @@ class Scale:
 
 def scale_of(values: Sequence[float], top: float, bottom: float) -> Scale:
     """A scale that holds every value, with a little room at both ends."""
-    finite = [value for value in values if math.isfinite(value)]
+    finite = [min(max(value, -MOST), MOST) for value in values if math.isfinite(value)]
     if not finite:
         return Scale(0.0, 1.0, top, bottom)
     low, high = min(finite), max(finite)
-    if low > 0 and high / low >= LOG_FROM:
+    if low >= 1 / MOST and high / low >= LOG_FROM:
         room = (high / low) ** 0.04
         return Scale(low / room, high * room, top, bottom, is_log=True)
     room = (high - low) * 0.06 or abs(high) * 0.05 or 1.0

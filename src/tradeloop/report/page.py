@@ -102,7 +102,8 @@ def _decisions(day: Day, pictures: Sequence[Picture]) -> str:
     cut = f": the newest {len(day.cases):,} of {day.runs:,}" if day.runs > len(day.cases) else ""
     caption = f"{count(day.runs, 'run')} came, ended or stood open on the day{cut}; the newest first"
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Decisions"><table class="runs"><caption>{caption}</caption>'
+        '<div class="scroll" tabindex="0" role="region" aria-label="Decisions"><table class="runs">'
+        f"<caption>{caption}</caption>"
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 

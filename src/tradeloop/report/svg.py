@@ -189,10 +189,13 @@ def _slots(chart: Lines, room: _Room, top: float) -> str:
     wide = max(width_of(label) for label in chart.slots) + 24
     fits = max(1, int((room.right - room.left) / wide))
     every = max(1, -(-len(chart.slots) // fits))
-    parts = []
+    parts, end = [], 0.0
     for slot in range(0, len(chart.slots), every):
         half = width_of(chart.slots[slot]) / 2
-        at = min(max(room.mid(slot), room.left + half - 8), room.right - half)
+        at = min(max(room.mid(slot), half), room.right - half)
+        if at - half < end:
+            continue
+        end = at + half + CHAR
         parts.append(text(at, top + 16, chart.slots[slot], anchor="middle"))
         parts.append(_line(room.mid(slot), top + 1, room.mid(slot), top + 4, "base"))
     return "".join(parts)
