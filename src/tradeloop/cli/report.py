@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -91,7 +92,7 @@ def _plain_name(desk: str) -> str:
 def _files(out: Path, *, png: bool) -> tuple[Path | None, Path | None]:
     if out.suffix not in ENDS:
         raise UsageInvalid(f"--out is {str(out)!r}: a file that ends with {' or '.join(ENDS)} is expected")
-    if not out.parent.is_dir() or out.is_dir():
+    if not os.path.isdir(out.parent) or os.path.isdir(out):  # noqa: PTH112 - of a name that can be none: no, not an error
         raise UsageInvalid(f"--out is {str(out)!r}: a file in a folder that exists is expected")
     if out.suffix == ".png":
         return None, out
@@ -164,7 +165,8 @@ def _written(
             unfinished.write_bytes(content)
             unfinished.replace(file)
         except OSError as problem:
-            unfinished.unlink(missing_ok=True)
+            with suppress(OSError):
+                unfinished.unlink()
             raise UsageInvalid(
                 f"{file} cannot be written: {problem.strerror}", hint="--out names another file"
             ) from problem

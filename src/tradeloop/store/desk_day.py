@@ -8,7 +8,8 @@ from uuid import UUID
 
 from tradeloop.domain.desk_days import Coverage, bounds
 from tradeloop.domain.runs import RunView
-from tradeloop.store.history import LIVE_STATES, RUNS, RunHistory
+from tradeloop.store.history import LIVE_STATES, RunHistory
+from tradeloop.store.retention import run_id_bound
 
 THE_DAY: Final[LiteralString] = """
 WITH d AS MATERIALIZED (
@@ -16,22 +17,58 @@ WITH d AS MATERIALIZED (
     UNION
     SELECT run_id FROM runs WHERE desk = %(desk)s AND finished_at >= %(since)s AND finished_at < %(until)s
     UNION
+    SELECT r.run_id FROM runs r WHERE r.desk = %(desk)s AND r.run_id >= %(first)s AND r.run_id < %(beyond)s
+      AND NOT EXISTS (SELECT 1 FROM inbox i WHERE i.run_id = r.run_id)
+    UNION
     SELECT w.run_id FROM work w JOIN inbox i ON i.run_id = w.run_id
     WHERE w.desk = %(desk)s AND i.received_at < %(until)s)
 """
-"""Runs that came on the day, ended on it, or came before its end and are still open."""
+"""Runs that came on the day, ended on it, or came before its end and are still open. The inbox is kept for a
+shorter time than the runs: of a run without its event, the time in its own id tells when that came."""
+
+RECEIVED: Final[LiteralString] = (
+    "coalesce(i.received_at, "
+    "to_timestamp(('x' || left(replace(d.run_id::text, '-', ''), 12))::bit(48)::bigint / 1000.0))"
+)
+
+VIEWS: Final[LiteralString] = (
+    THE_DAY + "SELECT d.run_id, coalesce(r.desk, w.desk) AS desk, coalesce(r.subject, w.subject) AS subject, "
+    "coalesce(r.event_id, w.event_id) AS event_id, coalesce(i.event_type, '') AS event_type, "
+    "coalesce(i.lane, '') AS lane, coalesce(i.topic, '') AS topic, coalesce(i.partition, 0) AS partition, "
+    'coalesce(i."offset", 0) AS "offset", '
+    + RECEIVED
+    + " AS received_at, coalesce(i.appended_at, "
+    + RECEIVED
+    + """) AS appended_at, coalesce(r.state, w.state::text) AS state,
+       coalesce(r.graph, w.graph, '') AS graph, coalesce(r.graph_version, w.graph_version, '') AS graph_version,
+       coalesce(r.error, w.error, '') AS error, coalesce(r.fails, w.fails, 0) AS fails,
+       coalesce(r.generation, w.generation, 0) AS generation, r.decision_id, r.decision, r.finished_at,
+       coalesce(nullif(r.effect, '{}'), e.effect, '{}') AS effect
+FROM d LEFT JOIN inbox i ON i.run_id = d.run_id LEFT JOIN runs r ON r.run_id = d.run_id
+LEFT JOIN work w ON w.run_id = d.run_id
+LEFT JOIN LATERAL (
+    SELECT jsonb_build_object(
+               'kind', kind, 'target', target, 'result', result, 'error', coalesce(nullif(blocked_reason, ''), error),
+               'state', CASE WHEN state = 'prepared' AND blocked_reason <> '' THEN 'blocked' ELSE state END) AS effect
+    FROM effects WHERE effects.run_id = d.run_id ORDER BY prepared_at DESC LIMIT 1) e ON true
+WHERE r.run_id IS NOT NULL OR w.run_id IS NOT NULL ORDER BY d.run_id DESC LIMIT %(limit)s
+"""
+)
 
 COUNTS: Final[LiteralString] = (
     THE_DAY
     + """,
 x AS MATERIALIZED (
-    SELECT i.event_id, i.lane, i.received_at, i.received_at >= %(since)s AND i.received_at < %(until)s AS came,
-           w.state::text AS live, r.state, r.decision, r.effect, r.finished_at,
+    SELECT coalesce(i.event_id, r.event_id) AS event_id, coalesce(i.lane, '') AS lane, w.state::text AS live,
+           """
+    + RECEIVED
+    + """ AS received_at, r.state, r.decision, r.effect, r.finished_at,
            coalesce(r.finished_at >= %(since)s AND r.finished_at < %(until)s, false) AS over
-    FROM d JOIN inbox i ON i.run_id = d.run_id
+    FROM d LEFT JOIN inbox i ON i.run_id = d.run_id
     LEFT JOIN runs r ON r.run_id = d.run_id LEFT JOIN work w ON w.run_id = d.run_id),
 y AS MATERIALIZED (
-    SELECT x.*, over AND decision IS NOT NULL AS decided, extract(epoch FROM finished_at - received_at) AS took FROM x)
+    SELECT x.*, over AND decision IS NOT NULL AS decided, extract(epoch FROM finished_at - received_at) AS took,
+           received_at >= %(since)s AND received_at < %(until)s AS came FROM x)
 SELECT 'received' AS what, '' AS word, count(DISTINCT event_id) AS n, NULL::float AS s FROM y WHERE came
 UNION ALL SELECT 'lanes', lane, count(DISTINCT event_id), NULL FROM y WHERE came GROUP BY lane
 UNION ALL SELECT 'decided', '', count(*), NULL FROM y WHERE decided
@@ -61,11 +98,8 @@ class DeskDays(RunHistory):
     async def runs(self, desk: str, day: date, *, limit: int) -> tuple[list[RunView], int]:
         """The newest runs of the day, the newest first, and how many there are in all."""
         arguments = self._arguments(desk, day)
-        row = await self._database.row(THE_DAY + " SELECT count(*) AS n FROM d JOIN inbox USING (run_id)", arguments)
-        rows = await self._database.rows(
-            THE_DAY + RUNS + " WHERE i.run_id IN (SELECT run_id FROM d) ORDER BY i.run_id DESC LIMIT %(limit)s",
-            arguments | {"limit": limit},
-        )
+        row = await self._database.row(THE_DAY + "SELECT count(*) AS n FROM d", arguments)
+        rows = await self._database.rows(VIEWS, arguments | {"limit": limit})
         return [self._view(found) for found in rows], int(row["n"]) if row else 0
 
     async def coverage(self, desk: str, day: date) -> Coverage:
@@ -126,4 +160,5 @@ class DeskDays(RunHistory):
     @staticmethod
     def _arguments(desk: str, day: date) -> dict[str, Any]:
         since, until = bounds(day)
-        return {"desk": desk, "since": since, "until": until}
+        ids = {"first": run_id_bound(since), "beyond": run_id_bound(until)}
+        return {"desk": desk, "since": since, "until": until, **ids}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tradeloop.report.axis import fitted, path, px, scale_of, thinned, width_of
+from tradeloop.report.axis import fitted, path, px, thinned, width_of
 from tradeloop.report.chart import Bars, Lines, Mark, Panel, Point, Series
 from tradeloop.report.svg import LABEL_ROWS, ROWS_SHOWN, drawn, svg
 from tradeloop.report.words import count, figure, markup, plain, span
@@ -130,7 +131,7 @@ def test_labels_of_findings_never_overlap() -> None:
     ]
     for row in {y for y, _, _ in placed}:
         ends = sorted((x - wide / 2, x + wide / 2) for y, x, wide in placed if y == row)
-        assert all(one[1] <= other[0] for one, other in zip(ends, ends[1:], strict=False))
+        assert all(one[1] <= other[0] for one, other in pairwise(ends))
         assert ends[-1][1] <= 900
 
 
@@ -189,8 +190,15 @@ def test_a_long_list_of_bars_says_what_it_leaves_out_and_an_empty_one_that_it_is
 
 def test_small_words() -> None:
     assert [figure(value) for value in (None, math.nan, 0.0, -1234.5, 0.00001, 1e20, 123_456.7, 98.5)] == [
-        "—", "—", "0", "−1,234.5", "1e−05", "1e+20", "123,457", "98.5",
-    ]  # fmt: skip
+        "—",
+        "—",
+        "0",
+        "−1,234.5",
+        "1e−05",
+        "1e+20",
+        "123,457",
+        "98.5",
+    ]
     assert [count(1, "run"), count(2, "penalty"), count(0, "batch")] == ["1 run", "2 penalties", "0 batches"]
     assert [span(s) for s in (None, 0.038, 2.1, 125, 7200, 200_000)] == [
         "—",

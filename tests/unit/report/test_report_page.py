@@ -1,4 +1,4 @@
-"""The page and the sheet: whole, without script or outside reference, text from outside inert, pictures of every desk."""
+"""The page and the sheet: whole, without script or outside reference, text from outside inert, a picture a desk."""
 
 from __future__ import annotations
 
@@ -109,9 +109,16 @@ def test_text_from_outside_is_shown_and_does_nothing() -> None:
         findings=[{"id": HOSTILE, "rule": HOSTILE, "sentence": HOSTILE, "dates": [HOSTILE]}],
         policy_version=HOSTILE,
     )
-    facts = {"findings": decision.findings, "penalty": {"currency": HOSTILE, "accrued": "1"}, "codes": [HOSTILE], "fault": HOSTILE,
-             "kinds": {HOSTILE: 3}, "matched": HOSTILE, "breaks": HOSTILE,
-             "limits": [{"limit_id": HOSTILE, "metric": HOSTILE, "state": HOSTILE, "utilisation": 1.3}]}  # fmt: skip
+    facts = {
+        "findings": decision.findings,
+        "penalty": {"currency": HOSTILE, "accrued": "1"},
+        "codes": [HOSTILE],
+        "fault": HOSTILE,
+        "kinds": {HOSTILE: 3},
+        "matched": HOSTILE,
+        "breaks": HOSTILE,
+        "limits": [{"limit_id": HOSTILE, "metric": HOSTILE, "state": HOSTILE, "utilisation": 1.3}],
+    }
     effect: dict[str, object] = {"kind": HOSTILE, "target": HOSTILE, "state": HOSTILE}
     counts = Coverage(
         received=1, decided=1, outcomes={HOSTILE: 1}, lanes={HOSTILE: 1}, policies=(HOSTILE,), open={HOSTILE: 1}
@@ -141,16 +148,37 @@ def test_every_state_has_an_icon_and_a_word() -> None:
 
 def test_the_counts_of_the_day_stand_with_their_words() -> None:
     counts = Coverage(
-        received=12, decided=10, decided_of_earlier=1, ended={"failed": 1}, open={"waiting_for_person": 2},
-        outcomes={"ESCALATE": 4, "ACCEPT": 6}, decided_by={"policy": 8, "model": 2}, degraded=1, effects={"executed": 5},
-        policies=("2026.11",), doubles=3, lanes={"fast": 11, "sweep": 1}, dead_letters={"open": 1}, median_s=0.038, slowest_s=61,
-    )  # fmt: skip
+        received=12,
+        decided=10,
+        decided_of_earlier=1,
+        ended={"failed": 1},
+        open={"waiting_for_person": 2},
+        outcomes={"ESCALATE": 4, "ACCEPT": 6},
+        decided_by={"policy": 8, "model": 2},
+        degraded=1,
+        effects={"executed": 5},
+        policies=("2026.11",),
+        doubles=3,
+        lanes={"fast": 11, "sweep": 1},
+        dead_letters={"open": 1},
+        median_s=0.038,
+        slowest_s=61,
+    )
     shown = " ".join("".join(Reader(told(day(priced(batch()), coverage=counts))).text).split())
     for words in (
-        "11 fast lane, 1 sweep lane; 3 came twice", "1 of events of earlier days. 8 by policy, 2 by model; 1 degraded",
-        "1 failed", "2 waiting for person", "escalate 4", "5 executed", "1 open", "38 ms", "half of 10 within it; the slowest 1 min",
-        "Policy of the decisions: 2026.11.", "The day is that of UTC", "2026-11-23 12:00:00Z",
-    ):  # fmt: skip
+        "11 fast lane, 1 sweep lane; 3 came twice",
+        "1 of events of earlier days. 8 by policy, 2 by model; 1 degraded",
+        "1 failed",
+        "2 waiting for person",
+        "escalate 4",
+        "5 executed",
+        "1 open",
+        "38 ms",
+        "half of 10 within it; the slowest 1 min",
+        "Policy of the decisions: 2026.11.",
+        "The day is that of UTC",
+        "2026-11-23 12:00:00Z",
+    ):
         assert words in shown, words
 
 
@@ -182,7 +210,7 @@ def test_a_second_source_is_dashed_and_in_the_table() -> None:
     found = one([priced(data)], "marketdata")
     assert isinstance(found.chart, Lines)
 
-    assert [(s.name, s.look) for s in found.chart.series][0] == ("close, feed B", "second")
+    assert next((s.name, s.look) for s in found.chart.series) == ("close, feed B", "second")
     assert "stroke-dasharray" in "".join(re.findall(r"\.second\{[^}]*\}", page_style()))
     assert found.table.columns == ("day", "low", "high", "close", "second", "findings")
     assert found.table.rows[0][4] == batch()["bars"][0]["close"]
@@ -230,9 +258,12 @@ def test_bars_within_a_day_are_drawn_by_the_minute() -> None:
 
 @pytest.mark.parametrize(
     ("data", "why"),
-    [({}, "its bars are not kept any more"), ({"symbol": "ABC"}, "cannot be read"),
-     ({"reference": {"uri": "file:///gone", "sha256": "0" * 64, "size_bytes": 1}}, "cannot be read")],
-)  # fmt: skip
+    [
+        ({}, "its bars are not kept any more"),
+        ({"symbol": "ABC"}, "cannot be read"),
+        ({"reference": {"uri": "file:///gone", "sha256": "0" * 64, "size_bytes": 1}}, "cannot be read"),
+    ],
+)
 def test_a_batch_that_is_gone_is_told_and_its_findings_stay(data: dict[str, Any], why: str) -> None:
     facts = {"findings": [{"id": "F-01", "rule": "MD05", "sentence": "gap", "dates": ["2009-06-08"]}, "rubbish"]}
     made = case_of(run(), payload(data) if data else None, {"facts": facts}, NOWHERE)
@@ -253,8 +284,11 @@ def test_facts_come_from_checkpoint_event_or_decision_and_the_page_says_from_whi
     refused = case_of(run(decision=None), payload({"symbol": 5}), {}, NOWHERE)
 
     assert [one.source for one in (kept, again, only, own)] == [
-        Source.CHECKPOINT, Source.COMPUTED, Source.DECISION, Source.DECISION,
-    ]  # fmt: skip
+        Source.CHECKPOINT,
+        Source.COMPUTED,
+        Source.DECISION,
+        Source.DECISION,
+    ]
     assert kept.header == {}
     assert [finding["id"] for finding in again.findings][:1] == ["F-01"]
     assert [finding["id"] for finding in only.findings] == ["F-09"]
@@ -270,16 +304,30 @@ def settled(age: object, accrued: object = None, currency: str = "EUR", **more: 
 
 
 def test_fails_are_counted_by_age_and_money_by_currency() -> None:
-    cases = [settled(0, "0.00"), settled(5, "10.50"), settled(6, "4.50"), settled(30, "7", "GBP"), settled(None), settled(-2, "1", "USD"),
-             settled("rubbish"), settled(2, True), settled(1, findings=[{"asks": "ESCALATE"}])]  # fmt: skip
+    cases = [
+        settled(0, "0.00"),
+        settled(5, "10.50"),
+        settled(6, "4.50"),
+        settled(30, "7", "GBP"),
+        settled(None),
+        settled(-2, "1", "USD"),
+        settled("rubbish"),
+        settled(2, True),
+        settled(1, findings=[{"asks": "ESCALATE"}]),
+    ]
     found = one(cases, "settlement")
     assert isinstance(found.chart, Bars)
     panels = {panel.name: dict(zip(found.chart.rows, panel.texts, strict=True)) for panel in found.chart.panels}
 
     assert panels["instructions"] == {
-        "not due yet": "1", "on its settlement date": "1", "1 business day late": "1", "2 business days late": "1",
-        "4 to 6 business days late": "2", "21 or more business days late": "1", "date not told": "2",
-    }  # fmt: skip
+        "not due yet": "1",
+        "on its settlement date": "1",
+        "1 business day late": "1",
+        "2 business days late": "1",
+        "4 to 6 business days late": "2",
+        "21 or more business days late": "1",
+        "date not told": "2",
+    }
     assert panels["penalty so far, EUR"]["4 to 6 business days late"] == "15.00"
     assert panels["penalty so far, EUR"]["on its settlement date"] == "0.00"
     assert panels["penalty so far, EUR"]["1 business day late"] == "—"
@@ -314,18 +362,26 @@ def test_breaks_are_counted_by_class_and_by_age_or_what_they_ask() -> None:
 
     assert asked.chart.rows == ("RB03", "RB10")
     assert [(p.name, p.texts) for p in asked.chart.panels] == [
-        ("breaks", ("5", "1")), ("escalate", ("1", "0")), ("wait next cycle", ("1", "0")),
-    ]  # fmt: skip
+        ("breaks", ("5", "1")),
+        ("escalate", ("1", "0")),
+        ("wait next cycle", ("1", "0")),
+    ]
     assert asked.remarks == ("ABC/2009-06: 90 matched of 96 and 95, 6 breaks.",)
     assert [(p.name, p.texts) for p in aged.chart.panels][1:] == [
-        ("0 or 1 day", ("0",)), ("2 to 5 days", ("1",)), ("6 days or more", ("0",)), ("date not told", ("1",)),
-    ]  # fmt: skip
+        ("0 or 1 day", ("0",)),
+        ("2 to 5 days", ("1",)),
+        ("6 days or more", ("0",)),
+        ("date not told", ("1",)),
+    ]
 
 
 def test_limits_are_bars_against_their_bounds_the_fullest_first() -> None:
-    checked = [{"limit_id": "L1", "metric": "GROSS", "utilisation": 0.5, "state": "OK", "value": 50.0, "limit": 100},
-               {"limit_id": "L2", "metric": "VAR", "utilisation": 1.25, "state": "HARD", "value": 125.0, "limit": 100},
-               {"limit_id": "L3", "metric": "NET", "utilisation": None, "state": None}, "rubbish"]  # fmt: skip
+    checked = [
+        {"limit_id": "L1", "metric": "GROSS", "utilisation": 0.5, "state": "OK", "value": 50.0, "limit": 100},
+        {"limit_id": "L2", "metric": "VAR", "utilisation": 1.25, "state": "HARD", "value": 125.0, "limit": 100},
+        {"limit_id": "L3", "metric": "NET", "utilisation": None, "state": None},
+        "rubbish",
+    ]
     facts = {"limits": checked, "findings": [{"id": "F-01", "limit_id": "L2"}]}
     found = one([case(facts, "limits")], "limits")
     assert isinstance(found.chart, Bars)
