@@ -61,6 +61,8 @@ class Panel:
     """Bars that are beyond a bound; their text says so, too."""
     lines: tuple[tuple[float, str], ...] = ()
     """Bounds, with their names."""
+    most: float | None = None
+    """What a bar of full length stands for; longer ones end in a tip. None: the largest value or bound."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,8 @@ and 7."""
 BREAK_AGES: Final = ((6, "6 days or more"), (2, "2 to 5 days"), (0, "0 or 1 day"))
 WARN, FULL, HARD = 0.8, 1.0, 1.2
 """Where a limit warns, is reached, and is beyond what any person may let pass."""
+SHOWN: Final = 2.0
+"""The scale's end: a limit used a thousand times over would press all others to nothing."""
 CURRENCIES: Final = 2
 """Panels of money side by side; every currency stands in the table."""
 ASKED: Final = 4
@@ -83,8 +85,11 @@ def breaks(cases: Sequence[Case]) -> list[Picture]:
     else:
         columns = [name for name, _ in Counter(word(one.get("asks")) for one in found).most_common(ASKED)]
         cells = Counter((_class(one), word(one.get("asks"))) for one in found)
-    panels = [counted("breaks", [totals[row] for row in rows])]
-    panels += [counted(said(name), [cells[row, name] for row in rows]) for name in columns]
+    most = max(totals.values(), default=1)
+    panels = [counted("breaks", [totals[row] for row in rows], most)]
+    panels += [counted(said(name), [cells[row, name] for row in rows], most) for name in columns]
+    ids = tuple(_ids(one for one in found if _class(one) == row) for row in rows) if len(cases) == 1 else ()
+    titles = tuple(_titled(row, found) for row in rows)
     words = ", ".join(f"{row}: {totals[row]}" for row in rows) or "no break"
     table = by_rule(cases)[0].table
     remarks = tuple(
@@ -93,7 +98,7 @@ def breaks(cases: Sequence[Case]) -> list[Picture]:
         for case in cases
         if "matched" in case.facts
     )
-    return [Picture(Bars("Breaks by class", f"{words}.", rows, tuple(panels)), table, remarks=remarks)]
+    return [Picture(Bars("Breaks by class", f"{words}.", titles, tuple(panels), ids), table, remarks=remarks)]
 
 
 def limits(cases: Sequence[Case]) -> list[Picture]:
@@ -105,13 +110,12 @@ def limits(cases: Sequence[Case]) -> list[Picture]:
         texts = tuple(_used(one) for one in checked)
         rows = tuple(f"{word(one.get('limit_id'))} {word(one.get('metric'), '')}".strip() for one in checked)
         strong = tuple((value or 0.0) >= FULL for value in used)
-        bounds = ((WARN, "80 %"), (FULL, "100 %"), (HARD, "120 %"))
+        bounds = ((WARN, "80%"), (FULL, "100%"), (HARD, "120%"))
         notes = tuple(
-            " ".join(id_of(one) for one in case.findings if one.get("limit_id") == each.get("limit_id"))
-            for each in checked
+            _ids(one for one in case.findings if one.get("limit_id") == each.get("limit_id")) for each in checked
         )
         words = "; ".join(f"{row} {text}" for row, text in zip(rows, texts, strict=True)) or "no limit was checked"
-        panel = Panel("used of the limit", used, texts, strong, bounds)
+        panel = Panel("used of the limit", used, texts, strong, bounds, SHOWN)
         figures = [(one.get("value"), one.get("limit")) for one in checked]
         cells = [
             (row, figure(number(value)), figure(number(most)), text)
@@ -145,9 +149,20 @@ def _class(finding: Json) -> str:
     return word(finding.get("kind") or finding.get("rule"), "no class")
 
 
+def _titled(kind: str, found: Sequence[Json]) -> str:
+    """The class with what its sentences begin with: `RB03 quantity differs`."""
+    sentence = next((word(one.get("sentence"), "") for one in found if _class(one) == kind), "")
+    return f"{kind} {sentence.partition(':')[0]}" if ":" in sentence else kind
+
+
+def _ids(findings: Iterable[Json]) -> str:
+    ids = [id_of(one) for one in findings]
+    return " ".join(ids[:2]) + (f" +{len(ids) - 2}" if len(ids) > 2 else "")
+
+
 def _used(limit: Json) -> str:
     value = number(limit.get("utilisation"))
-    return "cannot be computed" if value is None else f"{value:.0%} {said(word(limit.get('state'), ''))}".strip()
+    return "cannot be computed" if value is None else f"{value:,.1%} {said(word(limit.get('state'), ''))}".strip()
 
 
 def _penalty(case: Case) -> dict[str, float]:

@@ -24,6 +24,9 @@ TITLES: Final = {
 REASONS: Final = 3
 """Reasons of a decision in the list; all of them stand with the run, which `tradeloop runs show` tells."""
 
+SHORT: Final = 20
+"""Cells that are not broken into lines: days, ids, codes."""
+
 
 def title_of(day: Day) -> str:
     """What the report is called."""
@@ -163,7 +166,7 @@ def table(found: Table) -> str:
     """A table of figures."""
     head = "".join(f'<th scope="col"{_set(at, found)}>{markup(name)}</th>' for at, name in enumerate(found.columns))
     rows = "".join(
-        "<tr>" + "".join(f"<td{_set(at, found)}>{markup(cell)}</td>" for at, cell in enumerate(row)) + "</tr>"
+        "<tr>" + "".join(f"<td{_set(at, found, cell)}>{markup(cell)}</td>" for at, cell in enumerate(row)) + "</tr>"
         for row in found.rows
     )
     return (
@@ -171,8 +174,8 @@ def table(found: Table) -> str:
     )
 
 
-def _set(at: int, found: Table) -> str:
-    return ' class="n"' if at in found.numeric else ' class="k"' if at == 0 else ""
+def _set(at: int, found: Table, cell: str = "") -> str:
+    return ' class="n"' if at in found.numeric else ' class="k"' if len(cell) <= SHORT else ""
 
 
 def _findings(case: Case) -> str:

@@ -8,10 +8,11 @@ from typing import Final
 from tradeloop.report.axis import fitted, px, width_of
 from tradeloop.report.day import Case, Day, Picture
 from tradeloop.report.page import title_of
-from tradeloop.report.svg import WIDTH, drawn, icon, text
+from tradeloop.report.svg import drawn, icon, text
 from tradeloop.report.words import clock, count, markup, moment, plain, said, tone_of
 
 EDGE: Final = 24.0
+WIDTH: Final = 900.0
 CHARTS: Final = 6
 """Charts on one sheet: more would be too small to read; the page has them all."""
 RUNS: Final = 15
@@ -66,7 +67,7 @@ class _Sheet:
         self._y += 24
         if picture.remarks:
             self.line(" ".join(picture.remarks))
-        drawing = drawn(picture.chart)
+        drawing = drawn(picture.chart, WIDTH)
         self._parts.append(f'<g transform="translate({px(EDGE)} {px(self._y)})">{drawing.body}</g>')
         self._y += drawing.height + 6
         findings = case.findings if case else []

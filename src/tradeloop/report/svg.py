@@ -10,7 +10,8 @@ from tradeloop.report.axis import CHAR, Scale, Xy, fitted, path, px, scale_of, w
 from tradeloop.report.chart import Bars, Chart, Lines, Mark, Panel, Series
 from tradeloop.report.words import ICONS, Tone, count, markup
 
-WIDTH: Final = 900.0
+WIDTH: Final = 700.0
+"""Of a chart on a page, in pixels; it is never shown smaller there, so that no text is smaller than 12."""
 PLOT: Final = 220.0
 LABEL_ROWS: Final = 3
 """Rows of ids beneath the plot; what finds no room is counted at the right."""
@@ -24,12 +25,12 @@ class Drawing:
 
     body: str
     height: float
-    width: float = WIDTH
+    width: float
 
 
-def drawn(chart: Chart) -> Drawing:
+def drawn(chart: Chart, width: float = WIDTH) -> Drawing:
     """The chart as shapes."""
-    return _lines(chart) if isinstance(chart, Lines) else _bars(chart)
+    return _lines(chart, width) if isinstance(chart, Lines) else _bars(chart, width)
 
 
 def svg(chart: Chart, key: str) -> str:
@@ -58,16 +59,16 @@ def _line(x1: float, y1: float, x2: float, y2: float, look: str) -> str:
     return f'<path class="{look}" d="M{px(x1)} {px(y1)}L{px(x2)} {px(y2)}"/>'
 
 
-def _lines(chart: Lines) -> Drawing:
-    top = 24.0
+def _lines(chart: Lines, width: float) -> Drawing:
     values = [point.value for series in chart.series for point in series.points if point.value is not None]
     values += [mark.value for mark in chart.marks if mark.value is not None]
     values += [end for _, low, high in chart.ranges for end in (low, high)]
+    legend, top = _legend(chart, width, is_log=scale_of(values, 0, 1).is_log)
     scale = scale_of(values, top, top + PLOT)
     ticks = scale.ticks() if values else []
     left = max((width_of(label) for _, label in ticks), default=0.0) + 14
-    room = _Room(left, WIDTH - 12, max(len(chart.slots), 1))
-    parts = [_legend(chart, scale, left)]
+    room = _Room(left, width - 12, max(len(chart.slots), 1))
+    parts = [legend]
     if chart.band is not None:
         first, last = room.edge(chart.band[0]), room.edge(chart.band[1] + 1)
         parts.append(f'<path class="band" d="M{px(first)} {px(top)}H{px(last)}V{px(scale.bottom)}H{px(first)}z"/>')
@@ -82,7 +83,7 @@ def _lines(chart: Lines) -> Drawing:
     parts.append(_ranges(chart, room, scale))
     parts += [_series(one, room, scale) for one in chart.series]
     marks, height = _marks(chart.marks, room, scale)
-    return Drawing("".join([*parts, marks, _slots(chart, room, height)]), height + 22)
+    return Drawing("".join([*parts, marks, _slots(chart, room, height)]), height + 22, width)
 
 
 class _Room:
@@ -121,25 +122,26 @@ def _ranges(chart: Lines, room: _Room, scale: Scale) -> str:
     return f'<path class="range" d="{"".join(strokes)}"/>' if columns else ""
 
 
-def _legend(chart: Lines, scale: Scale, left: float) -> str:
-    parts, x = [], left
-    for series in chart.series:
-        parts += [_line(x, 10, x + 22, 10, series.look), text(x + 28, 14, series.name)]
-        x += 28 + width_of(series.name) + 20
+def _legend(chart: Lines, width: float, *, is_log: bool) -> tuple[str, float]:
+    """What every look means, in as many rows as it takes; and where that ends."""
+    entries = [(f'<path class="{one.look}" d="M0 6h22"/>', 28.0, one.name) for one in chart.series]
     if chart.ranges:
-        parts += [f'<path class="range" d="M{px(x + 4)} 4v12"/>', text(x + 12, 14, "low to high")]
-        x += 12 + width_of("low to high") + 20
+        entries.append(('<path class="range" d="M4 0v12"/>', 12.0, "low to high"))
     if chart.band is not None:
-        parts += [
-            f'<path class="band" d="M{px(x)} 4h22v12h-22z"/><path class="grid" d="M{px(x)} 4h22v12h-22z"/>',
-            text(x + 28, 14, chart.band_name),
-        ]
-        x += 28 + width_of(chart.band_name) + 20
+        shape = "M0 0h22v12h-22z"
+        entries.append((f'<path class="band" d="{shape}"/><path class="grid" d="{shape}"/>', 28.0, chart.band_name))
     if chart.marks:
-        parts += [_triangle(x + 5, 5), text(x + 16, 14, "finding")]
-    if scale.is_log:
-        parts.append(text(WIDTH - 12, 14, "logarithmic scale", anchor="end"))
-    return "".join(parts)
+        entries.append((_triangle(5, 1), 16.0, "finding"))
+    if is_log:
+        entries.append(("", 0.0, "logarithmic scale"))
+    parts, x, y = [], 4.0, 4.0
+    for shape, before, name in entries:
+        wide = before + width_of(name) + 18
+        if x > 4.0 and x + wide > width:
+            x, y = 4.0, y + 18
+        parts.append(f'<g transform="translate({px(x)} {px(y)})">{shape}{text(before, 10, name)}</g>')
+        x += wide
+    return "".join(parts), y + 20
 
 
 def _triangle(x: float, y: float) -> str:
@@ -201,12 +203,12 @@ def _slots(chart: Lines, room: _Room, top: float) -> str:
     return "".join(parts)
 
 
-def _bars(chart: Bars) -> Drawing:
+def _bars(chart: Bars, width: float) -> Drawing:
     shown = min(len(chart.rows), ROWS_SHOWN)
     labels = [fitted(row, 240) for row in chart.rows[:shown]]
     notes = [fitted(note, 130) for note in chart.notes[:shown]]
     left = max((width_of(label) for label in labels), default=0.0) + 14
-    right = WIDTH - (max((width_of(note) for note in notes), default=0.0) + 30 if any(notes) else 4)
+    right = width - (max((width_of(note) for note in notes), default=0.0) + 30 if any(notes) else 4)
     parts = []
     has_bounds = any(panel.lines for panel in chart.panels)
     top = 40.0 if has_bounds else 24.0
@@ -219,31 +221,44 @@ def _bars(chart: Bars) -> Drawing:
             parts += [_triangle(right + 8, top + at * ROW + 6), text(right + 18, top + at * ROW + 15, notes[at], "t")]
     height = top + shown * ROW + 6
     if not shown:
-        parts.append(text(WIDTH / 2, top + 14, "nothing to draw", anchor="middle"))
+        parts.append(text(width / 2, top + 14, "nothing to draw", anchor="middle"))
         height += ROW
     if shown < len(chart.rows):
         parts.append(text(left, height + 12, f"{count(len(chart.rows) - shown, 'more row')}: see the table"))
         height += 18
-    return Drawing("".join(parts), height)
+    return Drawing("".join(parts), height, width)
 
 
 def _panel(panel: Panel, left: float, right: float, top: float, rows: int) -> str:
     values = [abs(value) for value in panel.values[:rows] if value is not None]
-    most = max([*values, *(bound for bound, _ in panel.lines)], default=0.0) or 1.0
+    most = panel.most or max([*values, *(bound for bound, _ in panel.lines)], default=0.0) or 1.0
     room = max(right - left - max((width_of(told) for told in panel.texts[:rows]), default=0.0) - 8, 20.0)
     bottom = top + rows * ROW
     parts = [text(left, 14, fitted(panel.name, right - left), "m b"), _line(left, top, left, bottom, "base")]
+    ends = []
     for at, value in enumerate(panel.values[:rows]):
-        y, wide = top + at * ROW, room * abs(value or 0.0) / most
+        y, wide = top + at * ROW + 4, min(room * abs(value or 0.0) / most, room)
+        wide = max(wide, 1.5) if value else 0.0
         look = "strong" if at < len(panel.strong) and panel.strong[at] else "bar"
+        tip = "l6 7l-6 7" if value and abs(value) > most * (1 + 1e-9) else "v14"
         if value:
+            parts.append(f'<path class="{look}" d="M{px(left)} {px(y)}h{px(wide)}{tip}h-{px(wide)}z"/>')
+        ends.append(left + wide + (10 if tip != "v14" else 6))
+    parts.append(_bounds(panel, left, room / most, top, bottom))
+    for at, x in enumerate(ends):
+        told, y = panel.texts[at], top + at * ROW
+        if panel.lines:  # a bound may run through here
             parts.append(
-                f'<path class="{look}" d="M{px(left)} {px(y + 4)}h{px(max(wide, 1.5))}v14h-{px(max(wide, 1.5))}z"/>'
+                f'<path class="ground" d="M{px(x - 2)} {px(y + 4)}h{px(width_of(told))}v14h-{px(width_of(told))}z"/>'
             )
-        parts.append(text(left + (max(wide, 1.5) if value else 0.0) + 6, y + 15, panel.texts[at], "t"))
-    end = -1.0
+        parts.append(text(x, y + 15, told, "t"))
+    return "".join(parts)
+
+
+def _bounds(panel: Panel, left: float, unit: float, top: float, bottom: float) -> str:
+    parts, end = [], -1.0
     for bound, name in sorted(panel.lines):
-        x = left + room * bound / most
+        x = left + unit * bound
         parts.append(_line(x, top - 4, x, bottom, "bound"))
         if x - width_of(name) / 2 > end:
             parts.append(text(x, top - 8, name, anchor="middle"))

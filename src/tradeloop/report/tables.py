@@ -47,10 +47,10 @@ def id_of(finding: Json) -> str:
     return word(finding.get("id"), "")
 
 
-def counted(name: str, values: Iterable[int]) -> Panel:
-    """A panel of counts."""
+def counted(name: str, values: Iterable[int], most: int | None = None) -> Panel:
+    """A panel of counts; `most` makes it comparable with its neighbours."""
     whole = list(values)
-    return Panel(name, tuple(float(value) for value in whole), tuple(f"{value:,}" for value in whole))
+    return Panel(name, tuple(float(value) for value in whole), tuple(f"{value:,}" for value in whole), most=most)
 
 
 def cut(rows: Sequence[tuple[str, ...]], caption: str, columns: tuple[str, ...], figures: Iterable[int] = ()) -> Table:

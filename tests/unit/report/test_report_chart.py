@@ -132,7 +132,7 @@ def test_labels_of_findings_never_overlap() -> None:
     for row in {y for y, _, _ in placed}:
         ends = sorted((x - wide / 2, x + wide / 2) for y, x, wide in placed if y == row)
         assert all(one[1] <= other[0] for one, other in pairwise(ends))
-        assert ends[-1][1] <= 900
+        assert ends[-1][1] <= 700
 
 
 def test_a_picture_tells_itself_in_title_and_description() -> None:
@@ -179,6 +179,16 @@ def test_bars_are_as_long_as_their_values_and_bounds_stand_where_they_are() -> N
     assert long == pytest.approx(2 * short, abs=0.2)
     assert bound == pytest.approx(begin + short, abs=0.2)
     assert "—" in texts(chart)
+
+
+def test_a_bar_beyond_the_scale_ends_in_a_tip_and_a_bound_runs_through_no_text() -> None:
+    panel = Panel("p", (1000.0, 0.9), ("1000", "0.9"), lines=((1.0, "full"),), most=2.0)
+    root = parsed(Bars("b", "w", ("a", "b"), (panel,)))
+    bars = [e.get("d", "") for e in root.iter(f"{SVG}path") if e.get("class") == "bar"]
+    looks = [e.get("class") for e in root.iter(f"{SVG}path")]
+
+    assert ["l6 7l-6 7" in bar for bar in bars] == [True, False]
+    assert looks.index("bound") < looks.index("ground")
 
 
 def test_a_long_list_of_bars_says_what_it_leaves_out_and_an_empty_one_that_it_is() -> None:

@@ -342,7 +342,7 @@ def test_fails_are_counted_by_age_and_money_by_currency() -> None:
 
 def test_breaks_are_counted_by_class_and_by_age_or_what_they_ask() -> None:
     listed = [
-        {"id": "F-01", "kind": "RB03", "asks": "ESCALATE"},
+        {"id": "F-01", "kind": "RB03", "asks": "ESCALATE", "sentence": "quantity differs: line 4"},
         {"id": "F-02", "kind": "RB03", "asks": "WAIT_NEXT_CYCLE"},
     ]
     facts = {
@@ -360,7 +360,8 @@ def test_breaks_are_counted_by_class_and_by_age_or_what_they_ask() -> None:
     assert isinstance(asked.chart, Bars)
     assert isinstance(aged.chart, Bars)
 
-    assert asked.chart.rows == ("RB03", "RB10")
+    assert asked.chart.rows == ("RB03 quantity differs", "RB10")
+    assert asked.chart.notes == ("F-01 F-02", "")
     assert [(p.name, p.texts) for p in asked.chart.panels] == [
         ("breaks", ("5", "1")),
         ("escalate", ("1", "0")),
@@ -388,11 +389,11 @@ def test_limits_are_bars_against_their_bounds_the_fullest_first() -> None:
     (panel,) = found.chart.panels
 
     assert found.chart.rows == ("L2 VAR", "L1 GROSS", "L3 NET")
-    assert panel.texts == ("125% hard", "50% ok", "cannot be computed")
+    assert panel.texts == ("125.0% hard", "50.0% ok", "cannot be computed")
     assert panel.strong == (True, False, False)
-    assert [name for _, name in panel.lines] == ["80 %", "100 %", "120 %"]
+    assert [name for _, name in panel.lines] == ["80%", "100%", "120%"]
     assert found.chart.notes == ("F-01", "", "")
-    assert found.table.rows[0] == ("L2 VAR", "125", "100", "125% hard")
+    assert found.table.rows[0] == ("L2 VAR", "125", "100", "125.0% hard")
     assert "no limit was checked" in one([case({"limits": "none"}, "limits")], "limits").chart.words
 
 
