@@ -115,7 +115,9 @@ grid-template-columns:minmax(0,1fr) 29rem;gap:.5rem 1.5rem}
 figcaption{grid-column:1/-1}
 figcaption p{font-size:.8125rem;max-width:none}
 figure .scroll>svg{display:block;width:100%;min-width:700px;height:auto}
-figure>.beside table{font-size:.75rem}figure>.beside td,figure>.beside th{padding-right:.5rem}figure>.beside .n{font-size:.75rem}
+figure>.beside table{font-size:.75rem}
+figure>.beside td,figure>.beside th{padding-right:.5rem}
+figure>.beside .n{font-size:.75rem}
 figure>.beside{max-height:26rem;overflow:auto;align-self:start}
 ul{margin:.25rem 0;padding-left:1.25rem;font-size:.8125rem;overflow-wrap:anywhere}
 footer{margin-top:1.5rem;font-size:.8125rem}
@@ -125,8 +127,11 @@ footer{margin-top:1.5rem;font-size:.8125rem}
 @page{size:A4;margin:12mm}
 html{font-size:11px}body{padding:0;max-width:none}
 figure{break-inside:avoid;grid-template-columns:minmax(0,1fr);padding:.5rem}
-figure>.beside table{font-size:.75rem}figure>.beside td,figure>.beside th{padding-right:.5rem}figure>.beside .n{font-size:.75rem}
-figure>.beside{max-height:none;overflow:visible}figure .scroll>svg,.runs,.runs .s,.runs .w{min-width:0}
+figure>.beside table{font-size:.75rem}
+figure>.beside td,figure>.beside th{padding-right:.5rem}
+figure>.beside .n{font-size:.75rem}
+figure>.beside{max-height:none;overflow:visible}
+figure .scroll>svg,.runs,.runs .s,.runs .w{min-width:0}
 .scroll{overflow:visible}tr,dl>div{break-inside:avoid}thead{display:table-header-group}h2,h3{break-after:avoid}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """

@@ -99,6 +99,18 @@ def test_an_odd_series_is_drawn_or_said_to_be_none(values: list[float | None]) -
     assert ("no value can be drawn" in said) == (not [value for value in values if value is not None])
 
 
+def test_a_legend_too_wide_for_a_row_takes_another() -> None:
+    names = [f"close of a source with a long name {at}" for at in range(5)]
+    chart = Lines(
+        "t", "w", ("a",), tuple(Series(name, (Point(0, 1.0),)) for name in names), band=(0, 0), band_name="period"
+    )
+    tops = {e.get("transform", "").partition(" ")[2] for e in parsed(chart).iter(f"{SVG}g")}
+
+    assert len(tops) > 1
+    assert set(names) <= set(texts(chart))
+    assert drawn(chart).height > drawn(lines([1.0])).height
+
+
 def test_far_extremes_get_a_logarithmic_scale_and_the_picture_says_so() -> None:
     assert "logarithmic scale" in texts(lines([100.0, 101.0, 10_000.0]))
     assert "logarithmic scale" not in texts(lines([100.0, 101.0, 150.0]))
@@ -159,6 +171,7 @@ def test_no_text_becomes_markup() -> None:
             "path",
             "text",
             "circle",
+            "g",
         }
         assert "\u202e" not in told
         assert "\x1b" not in told
