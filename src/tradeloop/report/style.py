@@ -127,9 +127,6 @@ footer{margin-top:1.5rem;font-size:.8125rem}
 @page{size:A4;margin:12mm}
 html{font-size:11px}body{padding:0;max-width:none}
 figure{break-inside:avoid;grid-template-columns:minmax(0,1fr);padding:.5rem}
-figure>.beside table{font-size:.75rem}
-figure>.beside td,figure>.beside th{padding-right:.5rem}
-figure>.beside .n{font-size:.75rem}
 figure>.beside{max-height:none;overflow:visible}
 figure .scroll>svg,.runs,.runs .s,.runs .w{min-width:0}
 .scroll{overflow:visible}tr,dl>div{break-inside:avoid}thead{display:table-header-group}h2,h3{break-after:avoid}
