@@ -26,6 +26,7 @@ COMMANDS = (
     "switch",
     "dlq",
     "hindsight",
+    "report",
     "graphs",
     "db",
     "topics",
