@@ -87,8 +87,8 @@ class Settings(BaseSettings):
     """The only folder from which a batch by reference is read."""
 
     model: Annotated[list[str], NoDecode] = Field(default_factory=list)
-    """Models to ask, the first first: `ollama:NAME` or `openai:NAME`, each with `@URL` where it has a server of its own.
-    When none of them answers, policy decides."""
+    """Models to ask, the first first: `ollama:NAME` or `openai:NAME`, each with `@URL` where it has a server of its
+    own. When none of them answers, policy decides."""
     model_url: str = ""
     """Server of the models that name none: Ollama, or any that is compatible with OpenAI's."""
     model_key_file: Path | None = None

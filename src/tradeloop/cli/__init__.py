@@ -30,6 +30,7 @@ COMMANDS = (
     "db",
     "topics",
     "doctor",
+    "models",
     "new",
     "schema",
     "bench",

@@ -38,13 +38,14 @@ class PostgresBudgets:
 
     async def settle(self, call_id: UUID, used: Used | None) -> None:
         """Count what the call used instead of what was reserved."""
-        tokens, cost = used if used else (None, None)
+        tokens, cost = used or (None, None)
         await self._database.rows("SELECT settle_model_call(%s, %s, %s)", (call_id, tokens, cost))
 
     async def used_today(self, desk: str = "") -> Used:
         """The sums of this day of a desk, or of all."""
         row = await self._database.row(
-            "SELECT tokens, cost FROM model_days WHERE day = (clock_timestamp() AT TIME ZONE 'UTC')::date AND desk = %s",
+            "SELECT tokens, cost FROM model_days "
+            "WHERE day = (clock_timestamp() AT TIME ZONE 'UTC')::date AND desk = %s",
             (desk,),
         )
         return Used(int(row["tokens"]), row["cost"]) if row else Used(0, Decimal(0))

@@ -52,7 +52,7 @@ def model_server(model: Path, *, context: int = 32_768, log: Path | None = None)
         raise PrerequisiteMissing("the package xllamacpp is not installed.", hint="pip install xllamacpp")
     with create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with open(log or os.devnull, "wb") as out:
+    with (log or Path(os.devnull)).open("wb") as out:
         command = [sys.executable, "-c", PROGRAM, str(model), str(port), str(SLOTS), str(context * SLOTS)]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT)
         try:

@@ -84,7 +84,7 @@ def _add_weights(writer: object, seed: int, vocabulary: int, silenced: list[int]
     numbers = np.random.default_rng(seed)
 
     def drawn(*shape: int, scale: float = 1.0) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        return (numbers.standard_normal(shape) * scale / np.sqrt(shape[-1])).astype(np.float32)
+        return np.asarray(numbers.standard_normal(shape) * scale / np.sqrt(shape[-1]), dtype=np.float32)
 
     output = drawn(vocabulary, WIDTH, scale=SHARPNESS)
     output[silenced] = 0.0
