@@ -55,9 +55,6 @@ def chain_of(settings: Settings) -> list[Link]:
     """
     prices = _prices(settings.model_prices)
     links = [_link(settings, entry, prices) for entry in settings.model]
-    names = [str(link) for link in links]
-    if unknown := sorted(set(prices) - set(names)):
-        raise SettingInvalid(f"TRADELOOP_MODEL_PRICES names {unknown[0]}, which is not in TRADELOOP_MODEL.")
     limits = limits_of(settings)
     if limits.run_cost or limits.desk_cost or limits.day_cost:
         for link in links:

@@ -47,9 +47,9 @@ async def check_each(settings: Settings, budgets: Budgets) -> list[Checked]:
         answer, problem = None, ""
         if gateway is not None:
             try:
-                answer = await gateway.ask(QUESTION, run_id=uuid4(), desk=QUESTION.desk)
+                answer = await gateway.first_answer(QUESTION, run_id=uuid4(), desk=QUESTION.desk)
             except ModelUnavailable as why:
-                problem = why.message
+                problem = why.message.removeprefix(f"{link}: ")
         found.append(Checked(link, answer, time.monotonic() - begun, problem))
     return found
 

@@ -72,6 +72,18 @@ class Gateway:
         self._log = structlog.get_logger()
 
     async def ask(self, question: Question, *, run_id: UUID, desk: str) -> Answer:
+        """The first answer of the chain that fits the question; a log line when there is none.
+
+        Raises: as `first_answer`.
+        """
+        try:
+            return await self.first_answer(question, run_id=run_id, desk=desk)
+        except ModelUnavailable as problem:
+            told = {"desk": desk, "role": question.role, "run_id": str(run_id), "reason": problem.message}
+            self._log.warning("model_unavailable", **told)
+            raise
+
+    async def first_answer(self, question: Question, *, run_id: UUID, desk: str) -> Answer:
         """The first answer of the chain that fits the question.
 
         Raises:
@@ -92,7 +104,6 @@ class Gateway:
             if not limit.expired():
                 raise
             why.append(f"{self._bounds.patience_s:g} s were over")
-        self._log.warning("model_unavailable", desk=desk, role=question.role, run_id=str(run_id), reasons=why)
         raise ModelUnavailable("; ".join(why) or "the chain is empty", hint="tradeloop models check")
 
     async def _answer(self, chat: Chat, prompt: Prompt, asking: _Asking) -> Answer:

@@ -27,6 +27,7 @@ parameters.model.path = sys.argv[1]
 parameters.hostnames, parameters.port = ["127.0.0.1"], int(sys.argv[2])
 parameters.n_parallel = int(sys.argv[3])
 parameters.n_ctx = int(sys.argv[4])
+parameters.model_alias = {sys.argv[5]}
 parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
 parameters.sampling.top_k = 20
 parameters.warmup = False
@@ -39,7 +40,7 @@ threading.Event().wait()
 
 
 @contextmanager
-def model_server(model: Path, *, context: int = 32_768, log: Path | None = None) -> Iterator[str]:
+def model_server(model: Path, *, name: str = "random", context: int = 32_768, log: Path | None = None) -> Iterator[str]:
     """Serve a GGUF file; the OpenAI-compatible base URL, which ends in `/v1`. `context`: tokens of one slot.
 
     Raises:
@@ -53,7 +54,7 @@ def model_server(model: Path, *, context: int = 32_768, log: Path | None = None)
     with create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with (log or Path(os.devnull)).open("wb") as out:
-        command = [sys.executable, "-c", PROGRAM, str(model), str(port), str(SLOTS), str(context * SLOTS)]
+        command = [sys.executable, "-c", PROGRAM, str(model), str(port), str(SLOTS), str(context * SLOTS), name]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT)
         try:
             _await(f"http://127.0.0.1:{port}/health", process)
