@@ -41,8 +41,8 @@ MODELS: Final = {
     "all": (*SCRIPTED, *SERVED),
 }
 """By the word of `--model`: which models answer, beside none at all."""
-SERVED_CASES: Final = 40
-"""A model that is served answers so many cases of a desk, of those that policy leaves open: half a second each."""
+SERVED_CASES: Final = 15
+"""A model that is served answers so many cases of a desk, of those that policy leaves open: some seconds each."""
 FEWER: Final = 5
 """The scripted models answer one of so many cases each: they differ in the ambiguous ones alone."""
 

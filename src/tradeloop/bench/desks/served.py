@@ -18,7 +18,7 @@ from tradeloop.testing.random_model import write_random_model
 
 SERVED: Final = ("random", "broken")
 CONTEXT: Final = 32_768
-MANNER: Final = Manner(timeout_s=20, max_tokens=2048, context=CONTEXT, params=(("temperature", 0.8), ("top_k", 20)))
+MANNER: Final = Manner(timeout_s=20, max_tokens=512, context=CONTEXT, params=(("temperature", 0.8), ("top_k", 20)))
 
 
 @contextmanager
@@ -31,4 +31,6 @@ def served(model: str) -> Iterator[Agents]:
     with TemporaryDirectory(prefix="tradeloop-model-") as folder:
         file = write_random_model(Path(folder) / f"{model}.gguf", broken=model == "broken")
         with model_server(file, name=model, context=CONTEXT) as url:
-            yield Gateway([LangChainChat(Link("openai", model, url), MANNER)], MemoryBudgets(), MANNER, Bounds())
+            yield Gateway(
+                [LangChainChat(Link("openai", model, url), MANNER)], MemoryBudgets(), MANNER, Bounds(retries=1)
+            )
