@@ -27,7 +27,7 @@ ADDRESSES = {
     "database_url": (r"postgres(ql)?://\S+|\w+ *=.*", "postgresql://USER:PASSWORD@HOST/DATABASE"),
     "kafka_bootstrap": (rf"{BROKER}(,\s*{BROKER})*", "host:port, several of them separated by commas,"),
     "airflow_url": (r"https?://[^/\s]+\S*", "http://HOST:PORT or https://HOST"),
-    "model_url": (r"https?://[^/\s@]+\S*", "http://HOST:PORT or https://HOST, without a password,"),
+    "model_url": (r"https?://[^/\s@]+(/\S*)?", "http://HOST:PORT or https://HOST, without a password,"),
 }
 """By setting: what fits, and how that is said. What does not fit would be found out late, and as something else."""
 SECRET = re.compile(r"(?<=:)[^:@/]+(?=@)|(?<=password=)\S+")

@@ -73,17 +73,17 @@ class Recording(NoCassette):
         """Add one line, in one write."""
         key, model = key_of(link, manner, prompt), str(link)
         if isinstance(said, ModelFailed):
-            line = Line(key=key, kind="failed", model=model, text=said.message)
+            line = Line(key=key, kind="failed", model=model, text=said.message.encode("utf-8", "replace").decode())
         else:
             line = Line(
                 key=key,
                 kind="said",
                 model=model,
-                text=said.text,
+                text=said.text.encode("utf-8", "replace").decode(),
                 tokens_in=said.tokens_in,
                 tokens_out=said.tokens_out,
             )
-        self._write(line.model_dump_json().encode("utf-8", "replace") + b"\n")
+        self._write(line.model_dump_json().encode() + b"\n")
 
     def _write(self, line: bytes) -> None:
         try:

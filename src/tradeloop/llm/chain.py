@@ -15,7 +15,7 @@ Provider = Literal["ollama", "openai"]
 PROVIDERS: Final[dict[str, Provider]] = {"ollama": "ollama", "openai": "openai"}
 OWN_SERVER: Final[dict[Provider, str]] = {"ollama": "http://127.0.0.1:11434", "openai": "https://api.openai.com/v1"}
 """Where a model is asked when neither it nor TRADELOOP_MODEL_URL names a server."""
-ENTRY: Final = re.compile(r"(?P<provider>[a-z]+):(?P<name>[^@\s]{1,200})(@(?P<url>https?://[^/\s@]+\S*))?")
+ENTRY: Final = re.compile(r"(?P<provider>[a-z]+):(?P<name>[^@\s]{1,200})(@(?P<url>https?://[^/\s@]+(/\S*)?))?")
 PARAMS: Final = {"temperature": float, "top_p": float, "top_k": int, "seed": int, "num_thread": int}
 MILLION: Final = 1_000_000
 NO_COST: Final = Decimal(0)

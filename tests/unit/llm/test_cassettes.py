@@ -79,7 +79,7 @@ def test_a_damaged_recording_is_told_with_its_line(tmp_path: Path, line: str) ->
 
 
 def test_files_that_cannot_be_used_are_told(tmp_path: Path) -> None:
-    with pytest.raises(SettingInvalid, match="MODEL_REPLAY .* No such file"):
+    with pytest.raises(SettingInvalid, match="MODEL_REPLAY .* No such file"):  # noqa: RUF043
         Replay(tmp_path / "none")
-    with pytest.raises(SettingInvalid, match="MODEL_RECORD .* directory"):
+    with pytest.raises(SettingInvalid, match="MODEL_RECORD .* directory"):  # noqa: RUF043
         Recording(tmp_path)

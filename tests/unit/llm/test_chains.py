@@ -50,7 +50,7 @@ def test_a_chain_is_read_in_order_with_servers_and_prices() -> None:
         "ollama:x@localhost",
         "ollama:x@http://u:p@h",
         "ollama:x@http://",
-    ],  # fmt: skip
+    ],  # fmt: skip  # noqa: RUF028
 )
 def test_an_entry_that_does_not_fit_is_told(entry: str) -> None:
     with pytest.raises(SettingInvalid, match="ollama:NAME or openai:NAME is expected"):

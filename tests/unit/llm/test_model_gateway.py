@@ -92,7 +92,7 @@ async def test_a_passing_failure_is_tried_again_and_another_is_not(monkeypatch: 
 
 async def test_patience_bounds_waits_retries_and_the_chain_together() -> None:
     class Slow(ScriptedChat):
-        async def say(self, prompt: Prompt) -> Said:
+        async def say(self, prompt: Prompt) -> Said:  # noqa: ARG002
             await asyncio.sleep(30)
             raise AssertionError
 
@@ -139,7 +139,7 @@ async def test_a_run_asks_until_its_tokens_are_spent() -> None:
     one = gateway(chat, limits=Limits(run_tokens=10_000))
 
     answered = 0
-    with pytest.raises(ModelUnavailable):
+    with pytest.raises(ModelUnavailable):  # noqa: PT012
         for _ in range(10):
             await ask(one)
             answered += 1
@@ -169,11 +169,11 @@ async def test_an_answer_without_a_count_of_tokens_counts_as_it_was_reserved() -
 
 async def test_without_the_database_nothing_is_sent_and_an_answer_is_not_lost() -> None:
     class Away(MemoryBudgets):
-        async def reserve(self, call: ModelCall, limits: Limits) -> str:
+        async def reserve(self, call: ModelCall, limits: Limits) -> str:  # noqa: ARG002
             raise DatabaseUnreachable("away")
 
     class AwayAfterwards(MemoryBudgets):
-        async def settle(self, call_id: UUID, used: Used | None) -> None:
+        async def settle(self, call_id: UUID, used: Used | None) -> None:  # noqa: ARG002
             raise DatabaseUnreachable("away")
 
     chat = ScriptedChat([proposal()])
@@ -197,7 +197,7 @@ async def test_only_so_many_calls_are_out_at_a_time_and_the_pace_is_kept() -> No
     out, most, paced = 0, 0, 0
 
     class Counting(ScriptedChat):
-        async def say(self, prompt: Prompt) -> Said:
+        async def say(self, prompt: Prompt) -> Said:  # noqa: ARG002
             nonlocal out, most
             out += 1
             most = max(most, out)
@@ -206,7 +206,7 @@ async def test_only_so_many_calls_are_out_at_a_time_and_the_pace_is_kept() -> No
             return Said(proposal(), 1, 1)
 
     class Pace:
-        async def aacquire(self, *, blocking: bool = True) -> bool:
+        async def aacquire(self, *, blocking: bool = True) -> bool:  # noqa: ARG002
             nonlocal paced
             paced += 1
             return True
