@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any, Final, Protocol  # Any: what LangChain hands through, and what a server may have sent
 
+import httpx
+
 from tradeloop.errors import ModelFailed, PrerequisiteMissing, SettingInvalid
 from tradeloop.llm.chain import Link
 from tradeloop.llm.prompt import Prompt
@@ -111,6 +113,8 @@ def _model(link: Link, manner: Manner) -> Any:
             "max_retries": 0,
             "api_key": link.key or NO_KEY,
             "use_responses_api": False,
+            # Of this model alone: LangChain's own is shared by all, and bound to the event loop that first used it.
+            "http_async_client": httpx.AsyncClient(timeout=manner.timeout_s, follow_redirects=True),
         }
     try:
         return init_chat_model(link.name, model_provider=link.provider, base_url=link.url, **own)
