@@ -18,6 +18,8 @@ NO_KEY: Final = "none"
 OPENAI_ONLY: Final = ("temperature", "top_p", "seed")
 """What OpenAI's own interface names; the rest goes beside it, as compatible servers read it."""
 OLLAMA_ONLY: Final = ("num_thread",)
+NOTHING_KEPT: Final = httpx.Limits(max_keepalive_connections=0)
+"""A connection a call: next to a model's answer it costs nothing, and none is left to be closed or found dead."""
 NO_ANSWER: Final = (ConnectionError, OSError)
 
 
@@ -101,7 +103,7 @@ def _model(link: Link, manner: Manner) -> Any:
             **params,
             "num_predict": manner.max_tokens,
             "num_ctx": manner.context,
-            "client_kwargs": {"timeout": manner.timeout_s},
+            "client_kwargs": {"timeout": manner.timeout_s, "limits": NOTHING_KEPT},
         }
     else:
         own = {name: value for name, value in params.items() if name in OPENAI_ONLY}
@@ -114,7 +116,7 @@ def _model(link: Link, manner: Manner) -> Any:
             "api_key": link.key or NO_KEY,
             "use_responses_api": False,
             # Of this model alone: LangChain's own is shared by all, and bound to the event loop that first used it.
-            "http_async_client": httpx.AsyncClient(timeout=manner.timeout_s, follow_redirects=True),
+            "http_async_client": httpx.AsyncClient(timeout=manner.timeout_s, limits=NOTHING_KEPT),
         }
     try:
         return init_chat_model(link.name, model_provider=link.provider, base_url=link.url, **own)
