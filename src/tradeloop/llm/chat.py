@@ -86,6 +86,8 @@ class LangChainChat:
         except TimeoutError as problem:
             raise ModelFailed(f"no answer within {self._manner.timeout_s:g} s", passing=True) from problem
         except Exception as problem:
+            if (cut_off := _cut_off(problem)) is not None:
+                return cut_off
             raise failure_of(problem) from problem
         return _said(answer.get("raw") if isinstance(answer, dict) else None)
 
@@ -174,6 +176,18 @@ def _said(raw: Any) -> Said:
     if not isinstance(content, str):
         raise ModelFailed("the server's answer holds no text")
     return Said(content, _count(usage.get("input_tokens")), _count(usage.get("output_tokens")))
+
+
+def _cut_off(problem: BaseException) -> Said | None:
+    """The answer that was too long, which OpenAI's client raises; a shorter one may be asked for."""
+    completion = getattr(problem, "completion", None)
+    if type(problem).__name__ != "LengthFinishReasonError" or completion is None:
+        return None
+    usage = getattr(completion, "usage", None)
+    choices = getattr(completion, "choices", None) or []
+    text = getattr(choices[0].message, "content", "") if choices else ""
+    tokens = (getattr(usage, name, 0) for name in ("prompt_tokens", "completion_tokens"))
+    return Said(text or "", *(_count(one) for one in tokens))
 
 
 def _count(value: Any) -> int:

@@ -67,6 +67,7 @@ async def test_a_worker_asks_its_model_and_counts_what_it_used(
             "TRADELOOP_MODEL": "openai:random",
             "TRADELOOP_MODEL_URL": url,
             "TRADELOOP_MODEL_PARAMS": "temperature=0.8,top_k=20",
+            "TRADELOOP_MODEL_MAX_TOKENS": "4096",  # a rationale of any length that the schema has
             "TRADELOOP_MODEL_DAY_TOKENS": "1000000",
         }
         process = subprocess.Popen([sys.executable, "-m", "tradeloop", "worker"], env=environment, cwd=tmp_path)

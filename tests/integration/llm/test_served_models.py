@@ -29,7 +29,7 @@ from tradeloop.store.budgets import PostgresBudgets
 from tradeloop.store.database import Database
 from tradeloop.testing.budgets import MemoryBudgets
 
-WARM = Manner(timeout_s=30, max_tokens=1024, context=16_384, params=(("temperature", 0.8), ("top_k", 20)))
+WARM = Manner(timeout_s=30, max_tokens=4096, context=16_384, params=(("temperature", 0.8), ("top_k", 20)))
 PARAMS = "temperature=0.8,top_k=20"
 
 
@@ -115,7 +115,13 @@ async def test_a_desk_decides_with_the_model_and_its_name_ends_on_the_decision(
 
 async def test_the_settings_lead_to_the_model(random_url: str, tmp_path: Path) -> None:
     file = tmp_path / "answers.jsonl"
-    known = {"model": ["openai:random"], "model_url": random_url, "model_params": PARAMS, "_env_file": None}
+    known = {
+        "model": ["openai:random"],
+        "model_url": random_url,
+        "model_params": PARAMS,
+        "model_max_tokens": 4096,
+        "_env_file": None,
+    }
     recording = open_gateway(Settings(**known, model_record=file), MemoryBudgets())
     assert recording is not None
     recorded = await ask(recording)
@@ -131,7 +137,12 @@ async def test_the_settings_lead_to_the_model(random_url: str, tmp_path: Path) -
 @pytest.fixture
 def configured(random_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CliRunner:
     monkeypatch.chdir(tmp_path)
-    for name, value in {"MODEL": "openai:random", "MODEL_URL": random_url, "MODEL_PARAMS": PARAMS}.items():
+    for name, value in {
+        "MODEL": "openai:random",
+        "MODEL_URL": random_url,
+        "MODEL_PARAMS": PARAMS,
+        "MODEL_MAX_TOKENS": "4096",
+    }.items():
         monkeypatch.setenv(f"TRADELOOP_{name}", value)
     load_settings.cache_clear()
     return CliRunner()

@@ -64,7 +64,7 @@ class Reply:
     breaks_off: bool = False
 
 
-def of_openai(text: Any, usage: Any = None) -> Reply:
+def of_openai(text: Any, usage: Any = None, finish_reason: str = "stop") -> Reply:
     """A whole answer of an OpenAI-compatible server."""
     message = {"role": "assistant", "content": text}
     document = {
@@ -72,7 +72,7 @@ def of_openai(text: Any, usage: Any = None) -> Reply:
         "object": "chat.completion",
         "created": 1,
         "model": "x",
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
         "usage": usage or {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18},
     }
     return Reply(body=json.dumps(document).encode(), headers={"Content-Type": "application/json"})

@@ -118,6 +118,12 @@ async def test_text_that_is_no_json_is_handed_on_for_the_repair() -> None:
             assert (await chat(asked.url, provider).say(PROMPT)).text == "I think so"
 
 
+async def test_an_answer_that_was_cut_off_is_handed_on_for_the_repair_with_its_tokens() -> None:
+    with server(of_openai('{"rationale": "so', finish_reason="length")) as asked:
+        said = await chat(asked.url).say(PROMPT)
+    assert (said.text, said.tokens_in, said.tokens_out) == ('{"rationale": "so', 11, 7)
+
+
 @pytest.mark.parametrize("provider", ["openai", "ollama"])
 async def test_where_nobody_listens_the_call_certainly_cost_nothing(provider: str) -> None:
     with server(Reply()) as gone:
