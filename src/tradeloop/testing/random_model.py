@@ -59,7 +59,9 @@ def write_random_model(path: Path, *, seed: int = 1, broken: bool = False) -> Pa
     writer.add_eos_token_id(tokens.index("<|im_end|>"))
     writer.add_add_bos_token(False)
     writer.add_chat_template(TEMPLATE)
-    _add_weights(writer, seed, len(tokens), [] if broken else of_byte[0x80:])
+    # Ollama spells special tokens out within strings, and stops at them: what has no weight is out of the first 20.
+    special = list(range(len(tokens) - len(SPECIAL), len(tokens)))
+    _add_weights(writer, seed, len(tokens), special if broken else [*special, *of_byte[0x80:]])
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
