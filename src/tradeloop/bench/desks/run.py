@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import math
 import time
 from collections import defaultdict
@@ -26,6 +27,7 @@ from tradeloop.bench.stage import say
 from tradeloop.desks.desk import Desk
 from tradeloop.desks.graph import NO_MODEL as NOT_ASKED
 from tradeloop.desks.shipped import NAMES
+from tradeloop.observability import configure_logging
 from tradeloop.ports import Agents
 
 Z95: Final = 1.959964
@@ -64,6 +66,7 @@ class Wanted:
 def run(wanted: Wanted, *, json_alone: bool) -> list[Leg]:
     """Measure the desks; print tables and, as the last line, JSON."""
     state, begun = machine(), time.monotonic()
+    configure_logging(level=logging.ERROR)  # that a bad model gives no answer is what is measured
     legs, policies = [], {}
     for name in wanted.desks:
         bench = bench_of(name)
