@@ -93,12 +93,6 @@ class LangChainChat:
 
 
 def _model(link: Link, manner: Manner) -> Any:
-    try:
-        from langchain.chat_models import init_chat_model
-    except ImportError as problem:
-        raise PrerequisiteMissing(
-            "models need LangChain, which is not installed.", hint="pip install 'tradeloop[models]'"
-        ) from problem
     params = manner.params_for(link)
     if link.provider == "ollama":
         own: dict[str, Any] = {
@@ -121,6 +115,8 @@ def _model(link: Link, manner: Manner) -> Any:
             "http_async_client": httpx.AsyncClient(timeout=manner.timeout_s, limits=NOTHING_KEPT),
         }
     try:
+        from langchain.chat_models import init_chat_model
+
         return init_chat_model(link.name, model_provider=link.provider, base_url=link.url, **own)
     except ImportError as problem:
         raise PrerequisiteMissing(

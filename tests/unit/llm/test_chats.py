@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from model_answers import QUESTION, Reply, of_openai, proposal, server
 
-from tradeloop.errors import ModelFailed, SettingInvalid
+from tradeloop.errors import ModelFailed, PrerequisiteMissing, SettingInvalid
 from tradeloop.llm.chain import Link
 from tradeloop.llm.chat import LangChainChat, Manner
 from tradeloop.llm.prompt import prompt_of
@@ -181,3 +182,17 @@ def test_a_key_is_sent_to_its_own_server_alone(tmp_path: Path) -> None:
     assert [link.key for link in chain_of(settings)] == ["sesame", "", ""]
     with pytest.raises(SettingInvalid, match="needs a key"):
         chain_of(settings.model_copy(update={"model_key_file": None}))
+
+
+def test_a_package_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "langchain.chat_models", None)
+    with pytest.raises(PrerequisiteMissing, match="not installed") as raised:
+        chat("http://127.0.0.1:9", "ollama")
+    assert raised.value.hint == "pip install 'tradeloop[models]'"
+
+
+async def test_a_server_that_names_no_time_is_asked_again_soon() -> None:
+    reply = Reply(429, b"{}", {"Retry-After": "Fri, 27 Nov 2026 20:00:00 GMT"})
+    with server(reply) as asked, pytest.raises(ModelFailed) as raised:
+        await chat(asked.url).say(PROMPT)
+    assert raised.value.after_s == 0
