@@ -37,6 +37,9 @@ TradeloopError
 ├── ActionForbidden           human: a graph wants what its desk's allow-list does not hold
 ├── SwitchedOff               human: somebody stopped the desk's effects; the run waits for the release
 ├── ModelUnavailable          operator: no model answered in time, sensibly and within its budget; policy decides
+│   ├── ModelFailed           one model of the chain gave no answer that fits
+│   └── BudgetSpent           a budget of tokens or cost would be overspent
+├── CassetteMiss              developer: a recording of a model's answers does not hold this question
 ├── OutcomeUnknown            human: nobody but a person can tell whether an effect happened
 ├── EffectSettled             caller: the effect's outcome is known already
 ├── CaptureGap                operator: the sweep's cursor is older than Airflow's oldest row
@@ -284,6 +287,31 @@ class SwitchedOff(TradeloopError):
 
 class ModelUnavailable(TradeloopError):
     """No model answered in time, sensibly and within its budget; policy decides."""
+
+
+class ModelFailed(ModelUnavailable):
+    """One model of the chain gave no answer that fits."""
+
+    def __init__(
+        self, message: str = "", *, passing: bool = False, free: bool = False, after_s: float = 0.0, hint: str = ""
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.passing = passing
+        """Whether the same call may succeed in a moment."""
+        self.free = free
+        """Whether it certainly cost nothing."""
+        self.after_s = after_s
+        """When the server wants to be asked again."""
+
+
+class BudgetSpent(ModelUnavailable):
+    """A budget of tokens or cost would be overspent."""
+
+
+class CassetteMiss(TradeloopError):
+    """The recording of a model's answers does not hold this question."""
+
+    actor = "developer"
 
 
 class OutcomeUnknown(TradeloopError):

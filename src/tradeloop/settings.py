@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any  # Any: what a file says of a setting, before it is checked
@@ -26,6 +27,7 @@ ADDRESSES = {
     "database_url": (r"postgres(ql)?://\S+|\w+ *=.*", "postgresql://USER:PASSWORD@HOST/DATABASE"),
     "kafka_bootstrap": (rf"{BROKER}(,\s*{BROKER})*", "host:port, several of them separated by commas,"),
     "airflow_url": (r"https?://[^/\s]+\S*", "http://HOST:PORT or https://HOST"),
+    "model_url": (r"https?://[^/\s@]+(/\S*)?", "http://HOST:PORT or https://HOST, without a password,"),
 }
 """By setting: what fits, and how that is said. What does not fit would be found out late, and as something else."""
 SECRET = re.compile(r"(?<=:)[^:@/]+(?=@)|(?<=password=)\S+")
@@ -84,6 +86,43 @@ class Settings(BaseSettings):
     reference_root: Path = Path(".tradeloop/batches")
     """The only folder from which a batch by reference is read."""
 
+    model: Annotated[list[str], NoDecode] = Field(default_factory=list)
+    """Models to ask, the first first: `ollama:NAME` or `openai:NAME`, each with `@URL` where it has a server of its
+    own. When none of them answers, policy decides."""
+    model_url: str = ""
+    """Server of the models that name none: Ollama, or any that is compatible with OpenAI's."""
+    model_key_file: Path | None = None
+    """Holds the key for that server; no other one is sent it."""
+    model_params: str = "temperature=0"
+    """Sampling, separated by commas: temperature, top_p, top_k, seed; of Ollama num_thread, too."""
+    model_max_tokens: int = Field(default=1024, ge=64, le=100_000)
+    """Of one answer; a shorter one is cut off, and then fits no schema."""
+    model_context: int = Field(default=16_384, ge=1024, le=10_000_000)
+    """Tokens that question and answer may have together: a longer question is not asked, as servers cut it silently."""
+    model_timeout_s: float = Field(default=30.0, gt=0, le=600)
+    """Of one call."""
+    model_patience_s: float = Field(default=60.0, gt=0, le=600)
+    """Of one question in all: waits, retries, repair and the whole chain; twice this must fit a graph's time."""
+    model_retries: int = Field(default=2, ge=0, le=10)
+    """Further calls after a time-out, a lost connection, a 429 or a 5xx."""
+    model_concurrency: int = Field(default=4, ge=1, le=1000)
+    """Calls that one worker has out at a time; more wait, within the patience."""
+    model_rate: float = Field(default=0.0, ge=0, le=10_000)
+    """Calls a second that one worker begins; 0: any."""
+    model_prices: str = ""
+    """Cost by model of a million tokens in and out: `openai:NAME=0.25/2`, separated by commas."""
+    model_run_tokens: int = Field(default=0, ge=0)
+    """Tokens of one run. Here and below, 0 is no limit; the two of a day end at midnight UTC."""
+    model_desk_tokens: int = Field(default=0, ge=0)
+    model_day_tokens: int = Field(default=0, ge=0)
+    model_run_cost: Decimal = Field(default=Decimal(0), ge=0)
+    model_desk_cost: Decimal = Field(default=Decimal(0), ge=0)
+    model_day_cost: Decimal = Field(default=Decimal(0), ge=0)
+    model_record: Path | None = None
+    """JSONL file to which every answer is added."""
+    model_replay: Path | None = None
+    """Such a file, to answer from; no model is asked."""
+
     wake_port: int = Field(default=0, ge=0, le=65535)
     """UDP port on loopback where Airflow's scheduler wakes the relay; 0: no wake-ups, the sweep's interval alone."""
     sweep: bool = True
@@ -114,6 +153,8 @@ class Settings(BaseSettings):
     keep_checkpoints_days: int = Field(default=30, ge=0, le=36_500)
     keep_audit_days: int = Field(default=0, ge=0, le=36_500)
     keep_workers_days: int = Field(default=7, ge=1, le=36_500)
+    keep_model_calls_days: int = Field(default=90, ge=2, le=36_500)
+    """What was asked of models, without a word of it; a run's budget is counted from these."""
 
     @property
     def keep_days(self) -> dict[str, int]:
@@ -121,17 +162,19 @@ class Settings(BaseSettings):
         names = [name for name in type(self).model_fields if name.startswith("keep_")]
         return {name.removeprefix("keep_").removesuffix("_days"): getattr(self, name) for name in names}
 
-    @field_validator("workflows", "effects", "webhook_hosts", "lifecycle_types", "lifecycle_dags", mode="before")
+    @field_validator(
+        "workflows", "effects", "webhook_hosts", "model", "lifecycle_types", "lifecycle_dags", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
-    @field_validator("webhooks", mode="before")
+    @field_validator("webhooks", "model_key_file", "model_record", "model_replay", mode="before")
     @classmethod
     def _absent(cls, value: object) -> object:
         return value or None
 
-    @field_validator("database_url", "kafka_bootstrap", "airflow_url")
+    @field_validator("database_url", "kafka_bootstrap", "airflow_url", "model_url")
     @classmethod
     def _address(cls, value: str, field: ValidationInfo) -> str:
         pattern, expected = ADDRESSES[str(field.field_name)]

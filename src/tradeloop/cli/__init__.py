@@ -31,6 +31,7 @@ COMMANDS = (
     "db",
     "topics",
     "doctor",
+    "models",
     "new",
     "schema",
     "bench",

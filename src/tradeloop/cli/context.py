@@ -37,6 +37,11 @@ def stack_settings() -> Settings:
     return settings.model_copy(update=missing)
 
 
+def with_model(settings: Settings, model: str) -> Settings:
+    """The settings with the models of an option `--model`, which are written as in TRADELOOP_MODEL; empty: none."""
+    return settings.model_copy(update={"model": [part.strip() for part in model.split(",") if part.strip()]})
+
+
 def quiet_logs() -> None:
     """Send log lines to stderr, never among the data: warnings, or everything with `-vv`."""
     import logging

@@ -23,7 +23,7 @@ EPILOG = epilog(
     "tradeloop doctor airflow --json",
     codes={0: "all well", FOUND: "something is not", UNREACHABLE: MEANINGS[UNREACHABLE]},
 )
-PARTS = ("settings", "postgres", "kafka", "airflow", "processes", "workflows", "machine")
+PARTS = ("settings", "postgres", "kafka", "airflow", "processes", "workflows", "models", "machine")
 
 LANES: Final = 16
 LATE_S: Final = 60.0
@@ -85,6 +85,7 @@ def _examine(parts: list[str]) -> list[Finding]:
         "airflow": _airflow,
         "processes": _processes,
         "workflows": _workflows,
+        "models": _models,
         "machine": _machine,
     }
     findings: list[Finding] = []
@@ -225,3 +226,25 @@ def _workflows(settings: Settings) -> list[Finding]:
 
     found = load_workflows(settings.workflows)
     return [Finding("workflows", True, ", ".join(f"{name} → {flow.desk}" for name, flow in sorted(found.items())))]
+
+
+def _models(settings: Settings) -> list[Finding]:
+    import asyncio
+
+    from tradeloop.llm.chain import chain_of
+    from tradeloop.llm.opening import manner_of
+    from tradeloop.llm.reach import reach_of
+
+    links = chain_of(settings)
+    manner_of(settings)
+    if not links:
+        return [Finding("models", True, "no model is configured: policy decides alone")]
+    if settings.model_replay:
+        return [Finding("models", True, f"{', '.join(map(str, links))}, played from {settings.model_replay}")]
+
+    async def reached() -> list[Finding]:
+        found = [await reach_of(link) for link in links]
+        hint = "policy decides meanwhile; is the server up, is the name right? then tradeloop models check"
+        return [Finding("models", one.has_model, one.words, "" if one.has_model else hint) for one in found]
+
+    return asyncio.run(reached())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any  # Any: JSON for stdout
@@ -27,14 +26,17 @@ if TYPE_CHECKING:
 
 FORK = epilog(
     "tradeloop runs fork 0b1e77aa --from policy",
-    "tradeloop runs fork 0b1e77aa --json",
+    "tradeloop runs fork 0b1e77aa --model ollama:llama3.2 --json",
     codes=(NOT_FOUND, UNREACHABLE),
 )
 SHADOW = epilog(
     "tradeloop shadow --since 7d --policy stricter.yaml",
-    "tradeloop shadow --since 1d --desk marketdata --json",
+    "tradeloop shadow --since 1d --desk settlement --model ollama:llama3.2 --json",
     codes={FOUND: "some decisions differ", UNREACHABLE: "PostgreSQL is unreachable"},
 )
+ModelOption = Annotated[
+    str, typer.Option(help="Models to ask, by commas, as in TRADELOOP_MODEL; without it none is asked.")
+]
 COLUMNS = {"run": "RUN", "subject": "SUBJECT", "was": "WAS", "now": "NOW", "because": "BECAUSE"}
 REASONS_SHOWN = 3
 
@@ -47,10 +49,11 @@ def register(app: typer.Typer) -> None:
 def fork(
     run: Annotated[str, typer.Argument(help="The beginning of a run's, event's or decision's id.")],
     step: Annotated[str, typer.Option("--from", help="The step to begin with; the first when it is left out.")] = "",
+    model: ModelOption = "",
     as_json: JsonFlag = False,
 ) -> None:
     """Run it again from one of its steps with the code at hand: nothing is written, no effect carried out."""
-    view, forked = run_to_end(_forked(run, step), "the run's graph")
+    view, forked = run_to_end(_forked(run, step, model), "the run's graph")
     if as_json:
         print_json(
             {
@@ -73,7 +76,7 @@ def fork(
 def shadow(
     since: Annotated[str, typer.Option(help="Decisions made within this time: 4h, 7d.")],
     policy: Annotated[Path | None, typer.Option(help="A policy file of the desk that its `name` says.")] = None,
-    model: Annotated[str, typer.Option(help="A model to ask: ollama:NAME or openai:NAME.")] = "",
+    model: ModelOption = "",
     desk: Annotated[str, typer.Option(help="Only decisions of this desk.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Differences to list.")] = 50,
     as_json: JsonFlag = False,
@@ -132,7 +135,7 @@ def _compared(one: Compared) -> dict[str, Any]:
     }
 
 
-async def _forked(prefix: str, step: str) -> tuple[RunView, Forked]:
+async def _forked(prefix: str, step: str, model: str) -> tuple[RunView, Forked]:
     from tradeloop.cli.context import open_database, stack_settings
     from tradeloop.engine.fork import fork as forked
     from tradeloop.errors import WorkflowMissing
@@ -146,7 +149,8 @@ async def _forked(prefix: str, step: str) -> tuple[RunView, Forked]:
         workflow = load_workflows(settings.workflows).get(view.event_type)
         if workflow is None:
             raise WorkflowMissing(f"no workflow of this installation answers {view.event_type}")
-        return view, await forked(workflow, CheckpointStore(database), view.run_id, step)
+        agents = _agents(settings, model)
+        return view, await forked(workflow, CheckpointStore(database), view.run_id, step, agents)
 
 
 async def _shadowed(since: str, policy: Path | None, model: str, desk: str) -> list[Compared]:
@@ -157,7 +161,8 @@ async def _shadowed(since: str, policy: Path | None, model: str, desk: str) -> l
     settings = stack_settings()
     after = datetime.now(UTC) - period(since)
     workflows = _workflows(settings, policy)
-    async with open_database(settings) as database, _agents(settings, model) as agents:
+    agents = _agents(settings, model)
+    async with open_database(settings) as database:
         past = _past(PastDecisions(database).each(after, desk))
         return [one async for one in shadows.shadow(past, workflows, agents)]
 
@@ -189,11 +194,11 @@ def _workflows(settings: Settings, policy: Path | None) -> dict[str, Workflow]:
     return found
 
 
-def _agents(settings: Settings, model: str) -> AbstractAsyncContextManager[Agents | None]:
-    from contextlib import nullcontext
+def _agents(settings: Settings, model: str) -> Agents | None:
+    """The gateway to these models. It keeps its own count of the budgets: nothing is written, and no desk that works
+    at the same time finds its budget spent by a rehearsal."""
+    from tradeloop.cli.context import with_model
+    from tradeloop.llm.opening import open_gateway
+    from tradeloop.testing.budgets import MemoryBudgets
 
-    from tradeloop.errors import SettingInvalid
-
-    if model or settings.home is None:
-        raise SettingInvalid(f"--model {model!r}: no model gateway is installed.")
-    return nullcontext(None)
+    return open_gateway(with_model(settings, model), MemoryBudgets())

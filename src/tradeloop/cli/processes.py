@@ -136,6 +136,8 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
     from tradeloop.engine.runner import Runner
     from tradeloop.engine.worker import Worker, WorkerOptions
     from tradeloop.kafka.consumer import KafkaSource
+    from tradeloop.llm.opening import open_gateway
+    from tradeloop.store.budgets import PostgresBudgets
     from tradeloop.store.checkpoints import CheckpointStore
     from tradeloop.store.database import Database
     from tradeloop.store.effects import PostgresEffects
@@ -160,6 +162,7 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
             _effectors(settings, database, airflow, webhooks),
             instance=settings.instance,
             environment=settings.environment,
+            agents=open_gateway(settings, PostgresBudgets(database)),
         )
         options = WorkerOptions(
             desks=tuple(sorted(set(desks.values()))),

@@ -111,6 +111,10 @@ def show(
         lines += [f"            {reason}" for reason in view.decision.reasons]
         if view.decision.policy_version:
             lines.append(f"            policy {view.decision.policy_version} {view.decision.policy_hash[:12]}")
+        if told := view.decision.model:
+            tokens = f"{told.get('tokens_in', '?')} + {told.get('tokens_out', '?')} tokens"
+            cited = f", cites {', '.join(view.decision.cited)}" if view.decision.cited else ""
+            lines.append(f"            model {told.get('name', 'unnamed')}, {tokens}{cited}")
     lines.append(f"  effect    {_effect_words(view)}")
     if view.error:
         lines.append(f"  error     {view.error}")

@@ -128,9 +128,16 @@ class _Nodes:
         opinions = sorted(state.get("opinions", []), key=lambda opinion: str(opinion["role"]))
         if all(opinion.get("failed") for opinion in opinions):
             return {"proposal": None}
-        told = {"facts": state["facts"], "opinions": opinions, "policy": state["decision"]}
-        question = self._base(state).model_copy(
-            update={"role": "decider", "instructions": DECIDER, "facts": told, "fact_ids": _ids(state)}
+        told = {"facts": state["facts"], "opinions": _without_words(opinions), "policy": state["decision"]}
+        base = self._base(state)
+        question = base.model_copy(
+            update={
+                "role": "decider",
+                "instructions": DECIDER,
+                "facts": told,
+                "quoted": base.quoted | _words_of(opinions),
+                "fact_ids": _ids(state),
+            }
         )
         answer = await self._asked(question, runtime)
         return {"proposal": _as_decision(answer) if answer else None}
@@ -198,6 +205,15 @@ def _ids(state: Any) -> tuple[str, ...]:
     for opinion in state.get("opinions", []):
         found += opinion["findings"]
     return tuple(dict.fromkeys(str(finding["id"]) for finding in found))
+
+
+def _without_words(opinions: list[Json]) -> list[Json]:
+    return [{key: value for key, value in one.items() if key not in ("rationale", "model")} for one in opinions]
+
+
+def _words_of(opinions: list[Json]) -> dict[str, str]:
+    """What specialists' models wrote, to be quoted: they read text from outside, and may repeat it."""
+    return {f"rationale of {one['role']}": str(one["rationale"]) for one in opinions if one.get("rationale")}
 
 
 def _run_id(runtime: Runtime[GraphContext]) -> UUID:

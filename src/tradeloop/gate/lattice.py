@@ -52,7 +52,7 @@ def guarded(
         return own.model_copy(update={"degraded": True})
     if not _is_allowed(lattice, own, proposed, ambiguous, facts):
         refused = f"the agents proposed {proposed.outcome}; policy does not leave that to them here"
-        return own.model_copy(update={"reasons": [*own.reasons, refused]})
+        return own.model_copy(update={"reasons": [*own.reasons, refused], "model": proposed.model})
     by_policy = {"policy_version": own.policy_version, "policy_hash": own.policy_hash, "findings": own.findings}
     return proposed.model_copy(update={**by_policy, "action": None})
 

@@ -16,6 +16,7 @@ from tradeloop.ports.airflow import (
     RunHistory,
     TaskAttempt,
 )
+from tradeloop.ports.budgets import Budgets, Limits, ModelCall, Used
 from tradeloop.ports.engine import (
     Accepted,
     Arrival,
@@ -42,6 +43,7 @@ __all__ = [
     "Arrival",
     "AssetEventPage",
     "AssetEventRow",
+    "Budgets",
     "CaptureHistory",
     "Captures",
     "DagRunView",
@@ -50,6 +52,8 @@ __all__ = [
     "FencedThreads",
     "Inbox",
     "Letters",
+    "Limits",
+    "ModelCall",
     "Outbox",
     "OutboxRow",
     "Publisher",
@@ -60,4 +64,5 @@ __all__ = [
     "TaskAttempt",
     "Tended",
     "TopicPartition",
+    "Used",
 ]

@@ -32,5 +32,5 @@ def test_a_run_that_is_not_there_and_a_model_that_is_not_are_told() -> None:
     runner = CliRunner()
 
     assert isinstance(runner.invoke(build_app(), ["runs", "fork", "0b1e77aa"]).exception, NotFound)
-    asked = runner.invoke(build_app(), ["shadow", "--since", "1d", "--model", "ollama:none"])
+    asked = runner.invoke(build_app(), ["shadow", "--since", "1d", "--model", "none"])
     assert isinstance(asked.exception, SettingInvalid)

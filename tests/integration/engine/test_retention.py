@@ -109,7 +109,9 @@ async def test_what_is_over_goes_from_every_table(
         'b AS (INSERT INTO inbox_doubles (topic_id, partition, "offset", event_id, lane, seen_at) '
         "VALUES (%(topic)s, 0, 1, gen_random_uuid(), '', %(old)s)), "
         "c AS (INSERT INTO workers (worker_id, kind, host, pid, build, state, lease_until) "
-        "VALUES (gen_random_uuid(), 'worker', 'h', 1, '', 'dead', %(old)s)) "
+        "VALUES (gen_random_uuid(), 'worker', 'h', 1, '', 'dead', %(old)s)), "
+        "m AS (INSERT INTO model_calls (call_id, run_id, desk, day, model, tokens, cost, reserved_at) "
+        "VALUES (gen_random_uuid(), gen_random_uuid(), 'd', current_date, 'm', 1, 0, %(old)s)) "
         "INSERT INTO dead_letters (source, cause, raw, state, decided_at) "
         "VALUES ('kafka', 'c', '', 'discarded', %(old)s)",
         {"old": OLD, "topic": TOPIC},

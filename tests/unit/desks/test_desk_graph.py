@@ -124,6 +124,27 @@ async def test_specialists_and_decider_are_asked_and_their_citation_opens_what_p
     assert [(action.target, action.params) for action in acting.asked] == [("do_refetch", {"size": 9})]
 
 
+async def test_what_specialists_wrote_is_quoted_to_the_decider_and_told_as_no_fact() -> None:
+    agents = Told("REFETCH", "T-quality")
+
+    await run(9, agents, note="n")
+
+    decider = next(question for question in agents.questions if question.role == "decider")
+    assert decider.quoted == {
+        "note": "n",
+        "rationale of context": "because",
+        "rationale of quality": "because",
+    }
+    assert "because" not in str(decider.facts)
+
+
+async def test_a_refused_proposal_leaves_its_model_on_the_decision() -> None:
+    state = await run(9, Told("ACCEPT", "F-01"))
+
+    assert state["decision"]["decided_by"] == "policy"
+    assert state["decision"]["model"] == {"name": "told", "rationale": "because"}
+
+
 @pytest.mark.parametrize(("outcome", "cited"), [("ACCEPT", ["F-01"]), ("REFETCH", []), ("REFETCH", ["F-99"])])
 async def test_the_guard_refuses_what_policy_did_not_leave_open(outcome: str, cited: list[str]) -> None:
     state = await run(9, Told(outcome, *cited))

@@ -11,6 +11,7 @@ from tradeloop.gate.lattice import Lattice, guarded
 
 LATTICE = Lattice(("ACCEPT", "QUARANTINE", "REFETCH", "ESCALATE"))
 FACTS = ("F-01", "F-02")
+STORABLE = st.characters(codec="utf-8", exclude_characters="\0")
 OWN = Decision(outcome="REFETCH", policy_version="1", policy_hash="aa", findings=[{"id": "F-01"}])
 
 
@@ -52,7 +53,7 @@ def test_silence_and_unknown_words_leave_the_policys_answer_marked_degraded() ->
 
 @given(
     st.sampled_from(LATTICE.outcomes),
-    st.text(max_size=12) | st.sampled_from(LATTICE.outcomes),
+    st.text(STORABLE, max_size=12) | st.sampled_from(LATTICE.outcomes),
     st.lists(st.sampled_from([*FACTS, "F-77", "x"])),
     st.sets(st.sampled_from(LATTICE.outcomes)),
 )
