@@ -13,7 +13,7 @@ from tradeloop.desks.graph import workflow_of
 from tradeloop.errors import SettingInvalid
 from tradeloop.workflow import Workflow
 
-NAMES: Final = ("marketdata", "settlement")
+NAMES: Final = ("limits", "marketdata", "settlement")
 
 
 def desk_under(name: str, policy: Path | None = None) -> Desk:
