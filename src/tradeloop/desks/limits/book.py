@@ -111,7 +111,8 @@ def book_of(case: Case, prices: Series, rates: Series, root: Path) -> Delivered:
         raise InputInvalid("is empty", file=file, line=empty["line"][0], field=amount)
     if case.instruments is not None:
         rows = _joined(rows, case, root)
-    doubled = tuple(np.flatnonzero(rows.drop("line").is_duplicated() & ~rows.drop("line").is_first_distinct()).tolist())
+    whole = rows.select(pl.struct(pl.all().exclude("line")).is_first_distinct()).to_series()
+    doubled = tuple(np.flatnonzero(~whole.to_numpy()).tolist())
     symbols = tuple(rows["symbol"].to_list())
     currency = tuple(rows["currency"].fill_null(case.base_currency).to_list())
     price, price_text = _priced(rows, symbols, prices, is_valued=is_valued)
@@ -167,7 +168,7 @@ def _joined(rows: pl.DataFrame, case: Case, root: Path) -> pl.DataFrame:
         file = name_of(case.instruments, "instruments")
         told = f"{twice['symbol'][1]} is there twice"
         raise InputInvalid(told, file=file, line=twice["line"][1], field="symbol")
-    shared = [name for name in ("issuer", "sector", "currency", "adv", "adv_text", "multiplier", "multiplier_text")]
+    shared = ("issuer", "sector", "currency", "adv", "adv_text", "multiplier", "multiplier_text")
     joined = rows.join(known.select("symbol", *shared), on="symbol", how="left", suffix=" known", maintain_order="left")
     return joined.with_columns(pl.coalesce(name, f"{name} known").alias(name) for name in shared).drop(
         f"{name} known" for name in shared

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final  # Any: a row of a table
 
 from tradeloop.desks.limits.case import Case, name_of
-from tradeloop.desks.limits.columns import LIMITS, SYMBOL, read_table
+from tradeloop.desks.limits.columns import LIMITS, read_table
 from tradeloop.desks.limits.refusal import InputInvalid
 
 
@@ -141,21 +141,23 @@ def _limit(row: dict[str, Any], case: Case, file: str) -> Limit:
 
 def _raised(plain: Limit, raised: Fraction, row: dict[str, Any], as_of: date) -> Limit:
     """A temporary increase holds with two approvers and an end, and not by the trader's own word."""
-    approvers = {name.strip().casefold() for name in (row["approved_by"] or "").replace(",", ";").split(";")} - {""}
-    trader = (row["trader"] or "").casefold()
-    if raised <= plain.limit:  # a tightening needs nobody
-        return replace(plain, limit=raised, is_temporary=True)
-    if row["temporary_until"] is None:
-        return replace(plain, refused="it has no end")
-    if row["temporary_until"] < as_of:
-        return replace(plain, refused=f"it ended on {row['temporary_until']}")
-    if trader in approvers:
-        return replace(plain, refused="the trader is among its approvers")
-    if len(approvers) < APPROVERS:
-        return replace(plain, refused=f"it has {len(approvers)} approvers; {APPROVERS} are needed")
-    if not trader:
-        return replace(plain, refused="the trader whom it is for is not named")
+    refused = "" if raised <= plain.limit else _refused(row, as_of)  # a tightening needs nobody
+    if refused:
+        return replace(plain, refused=refused)
     return replace(plain, limit=raised, is_temporary=True)
+
+
+def _refused(row: dict[str, Any], as_of: date) -> str:
+    approvers = {name.strip().casefold() for name in (row["approved_by"] or "").replace(",", ";").split(";")} - {""}
+    trader, until = (row["trader"] or "").casefold(), row["temporary_until"]
+    reasons = (
+        ("it has no end", until is None),
+        (f"it ended on {until}", until is not None and until < as_of),
+        ("the trader whom it is for is not named", not trader),
+        ("the trader is among its approvers", trader in approvers),
+        (f"it has {len(approvers)} approvers; {APPROVERS} are needed", len(approvers) < APPROVERS),
+    )
+    return next((told for told, holds in reasons if holds), "")
 
 
 def _figure(text: str, metric: Metric, unit: str, case: Case, refuse: Any, field: str) -> Fraction:
@@ -171,10 +173,3 @@ def _figure(text: str, metric: Metric, unit: str, case: Case, refuse: Any, field
     if not unit and metric is not Metric.LEVERAGE and figure > 1:
         raise refuse(f"{text:.40} would be {float(figure):.0%}: say its unit, for example percent", "unit")
     return figure * _UNITS.get(unit, Fraction(1))
-
-
-def is_symbol(key: str) -> bool:
-    """Whether a key may be shown as an instrument."""
-    import re
-
-    return re.fullmatch(SYMBOL, key) is not None

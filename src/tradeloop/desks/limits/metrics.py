@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -21,6 +22,15 @@ from tradeloop.desks.limits.tails import expected_shortfall, historical_var
 Numbers = NDArray[Any]
 MOST: Final = 1e6
 """Utilisation where a limit is zero and the value is not, or the net asset value is gone."""
+
+
+_SUMS: Final[dict[Metric, Callable[[Numbers], Any]]] = {
+    Metric.GROSS: lambda held: np.sum(np.abs(held)),
+    Metric.LEVERAGE: lambda held: np.sum(np.abs(held)),
+    Metric.NET: lambda held: abs(np.sum(held)),
+    Metric.LONG: lambda held: np.sum(np.maximum(held, 0 * held)),
+    Metric.SHORT: lambda held: np.sum(np.maximum(-held, 0 * held)),
+}
 
 
 @dataclass(frozen=True)
@@ -72,40 +82,25 @@ class View:
         found = np.ones(len(self.book), dtype=np.bool_)
         if limit.account and any(self.book.account):
             found &= np.array([each == limit.account for each in self.book.account], dtype=np.bool_)
-        named = {
-            Metric.ISSUER_NAV: self.book.issuer,
-            Metric.SECTOR_NAV: self.book.sector,
-        }.get(limit.metric, self.book.symbol)
         if limit.key:
+            named = self._outer(limit.metric) or self.book.symbol
             found &= np.array([each == limit.key for each in named], dtype=np.bool_)
         return found
 
     def _exposure(self, limit: Limit, values: Numbers) -> Any:
-        mask = self.mask(limit)
-        held, nav = values[mask], self.nav
-        match limit.metric:
-            case Metric.GROSS:
-                return np.sum(np.abs(held))
-            case Metric.NET:
-                return abs(np.sum(held))
-            case Metric.LONG:
-                return np.sum(np.maximum(held, 0 * held))
-            case Metric.SHORT:
-                return np.sum(np.maximum(-held, 0 * held))
-            case Metric.LEVERAGE:
-                return _share(np.sum(np.abs(held)), nav)
-            case Metric.POSITION:
-                return _largest(_by(self.book.symbol, mask, values))
-            case Metric.CONCENTRATION_NAV:
-                return _share(_largest(_by(self.book.symbol, mask, values)), nav)
-            case Metric.CONCENTRATION_ADV:
-                return self._of_volume(mask, is_exact=values.dtype == object)
-            case Metric.ISSUER_NAV:
-                return _share(_largest(_within(self.book.issuer, self.book.symbol, mask, values)), nav)
-            case Metric.SECTOR_NAV:
-                return _share(_largest(_within(self.book.sector, self.book.symbol, mask, values)), nav)
-            case _:
-                return None
+        mask, metric = self.mask(limit), limit.metric
+        if metric is Metric.CONCENTRATION_ADV:
+            return self._of_volume(mask, is_exact=values.dtype == object)
+        if (outer := self._outer(metric)) is not None:
+            found = _largest(_within(outer, self.book.symbol, mask, values))
+        elif metric in (Metric.POSITION, Metric.CONCENTRATION_NAV):
+            found = _largest(_by(self.book.symbol, mask, values))
+        else:
+            found = _SUMS[metric](values[mask])
+        return _share(found, self.nav) if metric in OF_NAV else found
+
+    def _outer(self, metric: Metric) -> tuple[str, ...] | None:
+        return {Metric.ISSUER_NAV: self.book.issuer, Metric.SECTOR_NAV: self.book.sector}.get(metric)
 
     def _of_volume(self, mask: NDArray[np.bool_], *, is_exact: bool) -> Any:
         quantity: Numbers = self.book.exact("quantity") if is_exact else np.nan_to_num(self.book.figures["quantity"])

@@ -141,7 +141,8 @@ def _rates(
         known = np.flatnonzero(~np.isnan(rates.values[:, column]))
         if len(known) > 1 and _is_jump(rates.values[known[-1], column] / rates.values[known[-2], column], thresholds):
             before = int(known[-2])
-            told = f"the rate for {currency} is {rates.values[last, column] / rates.values[before, column]:.4g} times that before"
+            times = rates.values[last, column] / rates.values[before, column]
+            told = f"the rate for {currency} is {times:.4g} times that before"
             _tell(gate, Rule.UNIT, told, "", places, ask)
             good = float(rates.values[before, column]), rates.texts.get((before, column))
             gate.rates |= dict.fromkeys(places, good)

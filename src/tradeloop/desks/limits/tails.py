@@ -1,7 +1,7 @@
 """Historical VaR, expected shortfall, and the backtest by Basel's zones: plain numpy over scenarios of P&L.
 
-VaR is the linear quantile of the scenarios (Hyndman and Fan 1996, type 7: numpy's own); ES the mean of those at or below
-the quantile of its level. Both are losses, at least zero.
+VaR is the linear quantile of the scenarios (Hyndman and Fan 1996, type 7: numpy's own); ES the mean of those at or
+below the quantile of its level. Both are losses, at least zero.
 """
 
 from __future__ import annotations

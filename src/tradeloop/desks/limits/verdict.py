@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tradeloop.desks.desk import Verdict
 from tradeloop.desks.limits.findings import Cause, Checked, Facts, Header
-from tradeloop.desks.limits.limit import Metric
 from tradeloop.desks.limits.policy import Outcome, Policy, State
 from tradeloop.domain.actions import Action
 from tradeloop.domain.decisions import Decision
@@ -29,7 +28,7 @@ class LimitParams(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     limit_id: LimitId
-    metric: Literal[tuple(Metric)]  # type: ignore[valid-type]
+    metric: str = Field(pattern=r"^[A-Z0-9_]{1,30}$")
     version: Code
     owner: Code
     state: str = Field(pattern=r"^(OK|WARN|BREACH|HARD)?$")

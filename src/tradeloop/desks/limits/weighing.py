@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 from tradeloop.desks.limits.findings import Backtest, Cause, Checked, Finding, Rule
 from tradeloop.desks.limits.policy import Outcome, Policy, State
+from tradeloop.desks.limits.states import NEAR
 
 
 def asked(policy: Policy, one: Checked, *, was_breached: bool) -> list[Finding]:
@@ -23,7 +22,7 @@ def asked(policy: Policy, one: Checked, *, was_breached: bool) -> list[Finding]:
         told = f"{one.limit_id} was breached at the check before this one, too"
         findings.append(_finding(Rule.CONSECUTIVE, told, one, policy.consecutive))
     if one.state.is_breach and one.is_loss:
-        is_kill = max(one.utilisation or 0.0, one.checked or 0.0) >= float(Fraction(policy.thresholds.kill_at))
+        is_kill = max(one.utilisation or 0.0, one.checked or 0.0) >= float(policy.thresholds.kill_at) * (1 - NEAR)
         told = f"{one.limit_id} is a loss limit, and reached"
         findings.append(_finding(Rule.LOSS, told, one, Outcome.KILL_REQUEST if is_kill else policy.loss_breach))
     return findings
