@@ -1,8 +1,8 @@
 """Risk-limit checks: read what a check names, keep it under its digest, check its form, ask for the check.
 
-A check is a JSON file in the folder `incoming` below the reference root: scope, day, net asset value, and for each input
-(positions, limits, prices, fx, pnl, instruments, fills) the name of a CSV or Parquet file beside it. Without a file the
-DAG asks for an example of its own: one position beyond its share of the net asset value.
+A check is a JSON file in the folder `incoming` below the reference root: scope, day, net asset value, and for each
+input (positions, limits, prices, fx, pnl, instruments, fills) the name of a CSV or Parquet file beside it. Without a
+file the DAG asks for an example of its own: one position beyond its share of the net asset value.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ EXAMPLE = {
     "scope": {"kind": "book", "name": "EXAMPLE"},
     "as_of": "2026-01-13",
     "nav": "1000000",
-    "positions": {"text": "symbol,quantity,opening\nAAA,1100,900\nBBB,-500,-500\n"},
+    "positions": {"text": "symbol,quantity,opening\nAAA,1100,900\nBBB,-400,-400\n"},
     "prices": {"text": "date,AAA,BBB\n2026-01-12,99.50,200.00\n2026-01-13,100.00,201.00\n"},
     "fills": {"text": "fill_id,symbol,quantity,price\n1,AAA,200,99.80\n"},
     "limits": {

@@ -1,6 +1,6 @@
 """What tradeloop starts after a limit check: tell, open a case, set the block flag, ask for the inputs again.
 
-None of them changes a limit, trades or takes a block away: there is no such DAG, and the allow-list knows no other name.
+None of them changes a limit, trades or takes a block away: there is no such DAG, and the allow-list knows no other.
 Each keeps files below `limits/`; a firm puts its own steps in their place.
 """
 

@@ -1,7 +1,7 @@
 """Filtered historical simulation: scenarios scaled to the volatility of tomorrow.
 
-Barone-Adesi, Giannopoulos and Vosper (1999): each return is divided by the volatility that GARCH(1,1) gives its day, and
-multiplied by that of the day to come.
+Barone-Adesi, Giannopoulos and Vosper (1999): each return is divided by the volatility that GARCH(1,1) gives its
+day, and multiplied by that of the day to come.
 """
 
 from __future__ import annotations
