@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 SYMBOL: Final = r"^[A-Za-z0-9^][A-Za-z0-9^._=/-]{0,39}$"
 CODE: Final = r"^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,59}$"
 CURRENCY: Final = r"^[A-Z]{3}$"
+TEXT_CHARS: Final = 400
 _NUMBER: Final = r"^[+-]?([0-9]{1,18}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,2})?$"
 _DAY: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.]{1,18}(Z|[+-][0-9:]{4,6})?)?$"
 
@@ -145,16 +147,17 @@ def read_table(spec: Spec, source: Source, root: Path) -> pl.DataFrame:
     text = text.with_columns([pl.lit(None, pl.String).alias(name) for name in spec.names if name not in found])
     if spec is POSITIONS:  # a wide file of positions holds its cash beside them
         text = text.filter(pl.col("symbol").str.to_lowercase().ne_missing("cash"))
-    _check(text, spec, file)
+    present = [name for name in spec.names if name in found]
+    _refuse(text, _checks(spec, present), file)
     typed = text.with_columns(
         *(pl.col(name).alias(f"{name}_text") for name in spec.numbers),
         *(pl.col(name).cast(pl.Float64, strict=False) for name in spec.numbers),
         *(pl.col(name).str.head(10).str.to_date("%Y-%m-%d", strict=False) for name in spec.days),
     )
-    for name in spec.days:
-        _refuse(text, name, typed[name].is_null() & text[name].is_not_null(), "is no day", file)
-    for name in spec.numbers:
-        _refuse(text, name, ~typed[name].is_finite(), "is too large", file)
+    numbers = [name for name in spec.numbers if name in found]
+    _refuse(typed, [(name, ~pl.col(name).is_finite(), "is too large") for name in numbers], file)
+    days = [(name, typed[name].is_null() & text[name].is_not_null()) for name in spec.days if name in found]
+    _refuse(text, [(name, pl.lit(is_bad), "is no day") for name, is_bad in days], file)
     return typed
 
 
@@ -197,24 +200,34 @@ def _long(raw: pl.DataFrame, spec: Spec, day: str, file: str) -> tuple[pl.DataFr
     return long, {"date": day, name: f"{name} ", cell: f"{cell} "}
 
 
-def _check(text: pl.DataFrame, spec: Spec, file: str) -> None:
-    for name in spec.needed:
-        _refuse(text, name, text[name].is_null(), "is empty", file)
-    for name in spec.codes:
-        pattern = {"symbol": SYMBOL, "currency": CURRENCY}.get(name, CODE)
-        told = "is no code of three letters" if name == "currency" else "is no identifier: letters, digits, ._:- alone"
-        _refuse(text, name, ~text[name].str.contains(pattern), told, file)
-    for name in spec.texts:
-        _refuse(text, name, text[name].str.len_chars() > 400, "is longer than 400 characters", file)
-    for name in spec.numbers:
-        _refuse(text, name, ~text[name].str.contains(_NUMBER), "is no decimal number", file)
-    for name in spec.days:
-        _refuse(text, name, ~text[name].str.contains(_DAY), "is no day such as 2026-01-31", file)
+def _checks(spec: Spec, present: Sequence[str]) -> list[tuple[str, pl.Expr, str]]:
+    """Of each column that is there what is wrong with a cell: column, test, words."""
+    import polars as pl
+
+    found = [(name, pl.col(name).is_null(), "is empty") for name in spec.needed]
+    for name in present:
+        cell = pl.col(name)
+        if name in spec.codes:
+            pattern = {"symbol": SYMBOL, "currency": CURRENCY}.get(name, CODE)
+            told = "is no identifier: letters, digits, ._:- alone"
+            told = "is no code of three letters" if name == "currency" else told
+            found.append((name, ~cell.str.contains(pattern), told))
+        elif name in spec.texts:
+            found.append((name, cell.str.len_chars() > TEXT_CHARS, f"is longer than {TEXT_CHARS} characters"))
+        elif name in spec.numbers:
+            found.append((name, ~cell.str.contains(_NUMBER), "is no decimal number"))
+        else:
+            found.append((name, ~cell.str.contains(_DAY), "is no day such as 2026-01-31"))
+    return found
 
 
-def _refuse(text: pl.DataFrame, name: str, is_bad: pl.Series, told: str, file: str) -> None:
-    bad = is_bad.fill_null(value=False)
-    if bad.any():
-        row = text.filter(bad).row(0, named=True)
-        shown = "" if row[name] is None else f"{row[name]!r:.60} "
-        raise InputInvalid(f"{shown}{told}", file=file, line=row["line"], field=name)
+def _refuse(table: pl.DataFrame, checks: Sequence[tuple[str, pl.Expr, str]], file: str) -> None:
+    """Refuse the first cell for which a test holds; all tests are made in one pass."""
+    if not checks or not len(table):
+        return
+    tests = table.select(test.fill_null(value=False).any().alias(str(at)) for at, (_, test, _) in enumerate(checks))
+    for (name, test, told), is_bad in zip(checks, tests.row(0), strict=True):
+        if is_bad:
+            row = table.filter(test.fill_null(value=False)).row(0, named=True)
+            shown = "" if row[name] is None else f"{row[name]!r:.60} "
+            raise InputInvalid(f"{shown}{told}", file=file, line=row["line"], field=name)
