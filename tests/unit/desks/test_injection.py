@@ -25,7 +25,7 @@ SEED = 4711
 MAX_PLACES = 12
 """Free-text places tried in a case; numbers and days are left alone."""
 OPEN_CASES = 2
-QUOTING = ("settlement",)
+QUOTING = ("limits", "settlement")
 """Desks that show agents free text; elsewhere words from outside are refused, or read by nobody."""
 NARRATIVE = re.compile(r":70[A-Z]::[A-Z]{4}//")
 REASON = re.compile(r"<Rsn>.*?</Cd></Cd>")

@@ -212,7 +212,7 @@ def injection(draft: Draft) -> None:
     text = " ".join(draft.one(*ATTACKS.values()).split())[:380].replace("\x00", "")
     place = draft.one("note", "issuer", "sector", "symbol", "owner", "column", "limit_id", "approved_by")
     if place in ("symbol", "owner", "column", "limit_id"):
-        draft.plain = draft.data()
+        draft.plain, draft.causes = draft.data(), {}
     if place in ("issuer", "sector"):
         for row in draft.positions:
             row[place] = f"{row[place]} {text}"[:390]
