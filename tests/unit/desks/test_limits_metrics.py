@@ -200,8 +200,9 @@ def test_basel_s_zones_of_250_days(count: int, zone: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("over", "zone", "expected"), [(4, "GREEN", "OK"), (5, "YELLOW", "WARN"), (9, "YELLOW", "WARN"), (10, "RED", "REQUEST_APPROVAL")]
-)  # fmt: skip
+    ("over", "zone", "expected"),
+    [(4, "GREEN", "OK"), (5, "YELLOW", "WARN"), (9, "YELLOW", "WARN"), (10, "RED", "REQUEST_APPROVAL")],
+)
 def test_the_reported_var_is_backtested_against_the_p_and_l_that_came(over: int, zone: str, expected: str) -> None:
     days = np.datetime64("2026-01-13") - np.arange(299, -1, -1)
     lost = [-101 if at >= 300 - over else -100 for at in range(300)]

@@ -112,7 +112,9 @@ def cause_of(draft: Draft, name: str) -> str:
 
     opening["positions"] = {"text": csv_text(rows)}
     was = any(one["limit_id"] == name and one["state"] in ("BREACH", "HARD") for one in draft.previous)
-    return "PASSIVE" if truth.utilisations(opening)[name] >= 1 and not was else "TRUE"
+    before = truth.utilisations(opening)[name]
+    now = truth.utilisations(_same_limits(draft, data) if draft.mended is not None else data)[name]
+    return "PASSIVE" if before >= max(1, float(now) * (1 - 1e-12)) and not was else "TRUE"
 
 
 def _same_limits(draft: Draft, data: dict[str, object]) -> dict[str, object]:

@@ -77,7 +77,7 @@ class Views:
     settled: View | None
     """Pending fills in, those of later days out."""
     opening: View | None
-    """The quantities before today's fills, at today's prices."""
+    """The quantities before today's fills, at today's prices: as much used as now, no trade has made it worse."""
     zones: tuple[Zone, ...] = ()
 
 
@@ -101,6 +101,13 @@ def cause_of(
         return Cause.TIMING
     if limit.metric in TAILS and (Zone.RED in views.zones or is_reached(best, thresholds.observations_min) is False):
         return Cause.MODEL
-    if not was_breached and is_reached(views.opening):
+    if not was_breached and is_reached(views.opening) and _is_no_better(views.opening, best, limit, days, thresholds):
         return Cause.PASSIVE
     return Cause.TRUE
+
+
+def _is_no_better(before: View | None, now: View, limit: Limit, days: tuple[Day, ...], thresholds: Thresholds) -> bool:
+    if before is None:
+        return False
+    was, used = (reading(view, limit, days, thresholds).utilisation for view in (before, now))
+    return was is not None and used is not None and was >= used * (1 - NEAR)
