@@ -78,9 +78,13 @@ class Draft:
             "nav": self.nav,
         }
         tables = {
-            "positions": self.positions, "prices": self.prices, "fx": self.fx, "fills": self.fills,
-            "pnl": self.pnl, "limits": self.limits,
-        }  # fmt: skip
+            "limits": self.limits,
+            "positions": self.positions,
+            "prices": self.prices,
+            "fx": self.fx,
+            "fills": self.fills,
+            "pnl": self.pnl,
+        }
         found |= {name: {"text": csv_text(rows)} for name, rows in tables.items() if rows}
         if self.previous:
             found["previous"] = deepcopy(self.previous)
