@@ -40,7 +40,10 @@ def _csv(raw: bytes, file: str, source: Source) -> pl.DataFrame:
     from polars.exceptions import PolarsError
 
     text = _text(raw, file)
-    names = list(source.header) or next(csv.reader([text.split("\n", 1)[0].rstrip("\r")]), [])
+    try:
+        names = list(source.header) or next(csv.reader([text.split("\n", 1)[0].rstrip("\r")]), [])
+    except csv.Error as problem:
+        raise InputInvalid(str(problem)[:120], file=file, line=1, field="header") from problem
     if not names or len(names) > MAX_COLUMNS:
         raise InputInvalid(f"a header of 1 to {MAX_COLUMNS} columns is expected", file=file, line=1, field="header")
     plain = [name.strip() or f"column {at}" for at, name in enumerate(names, 1)]
