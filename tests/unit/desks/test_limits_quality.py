@@ -190,6 +190,17 @@ def test_what_was_breached_before_is_not_the_market_s_move() -> None:
     assert limit(data)["cause"] == "TRUE"
 
 
+@pytest.mark.parametrize(
+    "changes", [{"prices": "date,AAA\n2026-01-12,99\n"}, {"prices": UNIT_PRICES}, {"positions": "symbol,quantity\n"}]
+)
+def test_a_breach_stands_until_inputs_without_doubt_end_it(changes: dict[str, str]) -> None:
+    before = [{"limit_id": "L1", "state": "BREACH"}]
+
+    assert outcome(WIDE, previous=before) == "OK"
+    assert outcome(WIDE, previous=before, **changes) == "REQUEST_APPROVAL"
+    assert outcome(WIDE, previous=[{"limit_id": "L1", "state": "WARN"}], **changes) == "RECHECK_DATA"
+
+
 def test_the_causes_weigh_nothing() -> None:
     for cause in ({"prices": UNIT_PRICES}, {"positions": ROLLED}, {"positions": ROLLED.replace("300", "600")}):
         assert outcome("GROSS,30000", **{"fx": None, "positions": ROLLED, **cause}) == "BLOCK_NEW_RISK"

@@ -62,7 +62,7 @@ def drawn(rng: np.random.Generator, split: Split, data: Path | None, days: int =
     found = _real(folder)
     cut = next(at for at, day in enumerate(found.days) if day >= CUT)
     low, high = (LEAST, cut) if split == "tuning" else (cut, len(found.days))
-    days = min(days, REAL_HISTORY)
+    days = min(days, REAL_HISTORY, high - 1)
     low = max(low, days)
     for _ in range(50):
         at = int(rng.integers(low, high))

@@ -46,6 +46,8 @@ def labelled(draft: Draft, event: dict[str, Any]) -> dict[str, Any]:
     answers = [truth.expected(event), draft.floor]
     if draft.is_doubtful:
         answers.append("RECHECK_DATA")
+        if any(one["state"] in ("BREACH", "HARD") for one in draft.previous):  # what was a breach stays one
+            answers.append("REQUEST_APPROVAL")
     if draft.mended is not None:
         answers.append(truth.expected({**draft.mended, "limits": event["limits"], "previous": draft.previous}))
     causes = {name: cause or cause_of(draft, name) for name, cause in draft.causes.items() if used[name] >= 1}

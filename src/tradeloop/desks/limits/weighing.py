@@ -12,6 +12,11 @@ def asked(policy: Policy, one: Checked, *, was_breached: bool) -> list[Finding]:
 
     The cause is told and weighs nothing: data, a move of the market or a model are no excuse for a breach.
     """
+    if was_breached and one.is_doubtful and not (one.state is not None and one.state.is_breach):
+        told = (
+            f"{one.limit_id} was breached at the check before this one; its inputs are doubtful, so the breach stands"
+        )
+        return [_finding(Rule.CONSECUTIVE, told, one, policy.states[State.BREACH])]
     if one.state is None or one.state is State.OK:
         return []
     outcome = policy.states[one.state]
