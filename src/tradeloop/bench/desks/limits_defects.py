@@ -71,7 +71,7 @@ def unit_error(draft: Draft) -> None:
     symbol = draft.one(*draft.made.symbols)
     at = draft.made.symbols.index(symbol)
     metric = draft.one(*OF_VALUE)
-    name = draft.bound(metric, draft.between(0.3, 1.3))
+    name = draft.bound(metric, draft.between(0.5, 1.7))
     factor = draft.one(Fraction(100), Fraction(1, 100))
     if place == "rate" and not draft.fx:
         place = "price"
