@@ -76,3 +76,20 @@ def test_what_stands_still_beside_nothing_is_no_sign_of_a_dead_feed() -> None:
     data = event("GROSS,1000000", prices="date,AAA\n" + rows, positions="symbol,quantity\nAAA,1\n", fx=None)
 
     assert answer(data)[0].outcome == "OK"
+
+
+def test_figures_that_no_float_holds_are_no_all_clear() -> None:
+    rows = "".join(f"2026-01-{day:02d},{'1e24' if day % 2 else '1e-99'},1\n" for day in range(1, 14))
+    rates = "".join(f"2026-01-{day:02d},{'1e24' if day % 2 else '1e-99'}\n" for day in range(1, 14))
+    data = event(
+        "VAR_99,1e24", "NET,1e24", "GROSS,1e-99",
+        prices="date,AAA,BBB\n" + rows,
+        fx="date,EUR\n" + rates,
+        positions="symbol,quantity,currency\nAAA,1e24,EUR\nBBB,-5,EUR\n",
+    )  # fmt: skip
+
+    decision, facts = answer(data)
+
+    assert decision.outcome == "BLOCK_NEW_RISK"
+    assert [one["state"] for one in facts["limits"]] != ["OK"] * 3
+    assert decision.canonical

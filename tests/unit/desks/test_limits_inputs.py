@@ -89,6 +89,7 @@ L = "payload.data.limits"
         ({"positions": "symbol,quantity\nAAA,1\nBBB,x\n"}, (P, 3, "quantity")),
         ({"positions": "symbol,quantity\nAAA,NaN\n"}, (P, 2, "quantity")),
         ({"positions": "symbol,quantity\nAAA,inf\n"}, (P, 2, "quantity")),
+        ({"positions": "symbol,quantity\nAAA,1e25\n"}, (P, 2, "quantity")),
         ({"positions": "symbol,quantity\nAAA,1,5\n"}, (P, 2, "row")),
         ({"positions": 'symbol,quantity\nAAA,"1,5"\n'}, (P, 2, "quantity")),
         ({"positions": "symbol,quantity\nAAA,\n"}, (P, 2, "quantity")),
@@ -291,7 +292,7 @@ def test_any_text_put_anywhere_into_a_table_is_answered_or_refused(name: str, at
 
 
 def test_numbers_of_any_size_are_answered_or_refused() -> None:
-    for figure in ("9" * 18, "1e99", "0." + "0" * 29 + "1", "-" + "9" * 18, "1e-99"):
+    for figure in ("9" * 18, "1e24", "0." + "0" * 29 + "1", "-" + "9" * 18, "1e-99"):
         data = event("GROSS,1000", "NET,1000", positions=f"symbol,quantity\nAAA,{figure}\n")
         assert refusal(lambda data=data: answer(data)) is None, figure
 

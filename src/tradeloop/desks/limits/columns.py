@@ -18,6 +18,8 @@ SYMBOL: Final = r"^[A-Za-z0-9^][A-Za-z0-9^._=/-]{0,39}$"
 CODE: Final = r"^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,59}$"
 CURRENCY: Final = r"^[A-Z]{3}$"
 TEXT_CHARS: Final = 400
+LARGEST: Final = 1e24
+"""No quantity, price or amount is larger; products of larger ones would leave the range of floats."""
 _NUMBER: Final = r"^[+-]?([0-9]{1,18}(\.[0-9]{0,30})?|\.[0-9]{1,30})([eE][+-]?[0-9]{1,2})?$"
 _DAY: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9:.]{1,18}(Z|[+-][0-9:]{4,6})?)?$"
 
@@ -155,7 +157,7 @@ def read_table(spec: Spec, source: Source, root: Path) -> pl.DataFrame:
         *(pl.col(name).str.head(10).str.to_date("%Y-%m-%d", strict=False) for name in spec.days),
     )
     numbers = [name for name in spec.numbers if name in found]
-    _refuse(typed, [(name, ~pl.col(name).is_finite(), "is too large") for name in numbers], file)
+    _refuse(typed, [(name, ~(pl.col(name).abs() <= LARGEST), "is too large") for name in numbers], file)
     days = [(name, typed[name].is_null() & text[name].is_not_null()) for name in spec.days if name in found]
     _refuse(text, [(name, pl.lit(is_bad), "is no day") for name, is_bad in days], file)
     return typed

@@ -69,8 +69,9 @@ def gather(case: Case, policy: Policy, root: Path) -> Facts:
         InputInvalid: an input cannot be read; names file, line and field.
     """
     limits = limits_of(case, root)
-    inputs = _inputs(case, policy, limits, root)
-    backtests = _backtests(inputs, limits)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        inputs = _inputs(case, policy, limits, root)
+        backtests = _backtests(inputs, limits)
     inputs = replace(inputs, views=replace(inputs.views, zones=tuple(one.zone for one in backtests)))
     checked, findings = [], list(inputs.gate.findings)
     for limit in limits:

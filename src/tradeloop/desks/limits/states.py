@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import isfinite
 from typing import Final
+
+import numpy as np
 
 from tradeloop.desks.limits.findings import Cause
 from tradeloop.desks.limits.limit import LOSSES, TAILS, Limit
@@ -30,7 +33,10 @@ def reading(
     view: View, limit: Limit, days: tuple[Day, ...], thresholds: Thresholds, *, observations: int | None = None
 ) -> Reading:
     """Value, utilisation and state; None where the value cannot be computed."""
-    found = view.measured(limit, days, observations=observations or thresholds.observations)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        found = view.measured(limit, days, observations=observations or thresholds.observations)
+    if found.value is not None and not isfinite(found.value):
+        found = replace(found, value=None)  # no all-clear comes of it: what cannot be computed is doubtful
     used = utilisation(found.value, limit.limit)
     if used is None:
         return Reading(found, None, None)
