@@ -185,7 +185,7 @@ def desks(
     seed: Annotated[int, typer.Option(help="Seed of the cases; the same seed is the same cases.")] = 1,
     cases: Annotated[int, typer.Option(min=20, help="How many in all, at least.")] = 5000,
     data: Annotated[str, typer.Option(help="A folder of price files and fills to make the cases of.")] = "",
-    only: Annotated[str, typer.Option(help="Desks, by commas: marketdata, reconciliation, settlement.")] = "",
+    only: Annotated[str, typer.Option(help="Desks, by commas: limits, marketdata, reconciliation, settlement.")] = "",
     tuning: Annotated[bool, typer.Option("--tuning", help="The cases that thresholds may be tuned on.")] = False,
     model: Annotated[
         str,

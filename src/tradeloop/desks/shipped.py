@@ -13,7 +13,7 @@ from tradeloop.desks.graph import workflow_of
 from tradeloop.errors import SettingInvalid
 from tradeloop.workflow import Workflow
 
-NAMES: Final = ("marketdata", "reconciliation", "settlement")
+NAMES: Final = ("limits", "marketdata", "reconciliation", "settlement")
 
 
 def desk_under(name: str, policy: Path | None = None) -> Desk:
