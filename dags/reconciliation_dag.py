@@ -74,7 +74,10 @@ def check(stored: dict[str, Any]) -> dict[str, Any]:
 def publish(stored: dict[str, Any], *, outlet_events: Any = None) -> None:
     """Announce the batch; the event leaves Airflow when this task has succeeded, and only then."""
     names = ("expected", "statement") if stored["is_cash"] else ("internal", "external")
-    sides = {name: told(stored[side], cash=stored["is_cash"]) for name, side in zip(names, stored, strict=False)}
+    sides = {
+        name: told(stored[side], cash=stored["is_cash"])
+        for name, side in zip(names, ("internal", "external"), strict=True)
+    }
     digest = stored["external"]["sha256"][:16]
     emit(outlet_events, BATCH_LOADED, {**stored["known"], **sides}, subject=f"reconciliation/{digest}")
 

@@ -118,6 +118,12 @@ class ReferenceInvalid(TradeloopError):
     actor = "producer"
 
 
+class ReferenceUnreachable(ReferenceInvalid):
+    """The store of the batch did not answer, or not in time."""
+
+    retriable = True
+
+
 class WorkflowInvalid(TradeloopError):
     """A workflow cannot be loaded."""
 

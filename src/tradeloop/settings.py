@@ -18,6 +18,7 @@ from tradeloop.errors import SettingInvalid
 
 PREFIX = "TRADELOOP_"
 PROFILE = "TRADELOOP_PROFILE"
+STORE = r"[a-z][a-z0-9+.-]*://[A-Za-z0-9][A-Za-z0-9._@-]*(:[0-9]+)?(/[A-Za-z0-9._/-]*)?"
 TOPIC = r"^[A-Za-z0-9._-]{1,249}$"
 """What Kafka takes as a topic's name; none at all would be found out by the first record, which then waits for ever."""
 
@@ -85,6 +86,10 @@ class Settings(BaseSettings):
     """How long a stopped worker lets its runs go on; with some 15 s more it must fit into the platform's patience."""
     reference_root: Path = Path(".tradeloop/batches")
     """The only folder from which a batch by reference is read."""
+    reference_stores: Annotated[list[str], NoDecode] = Field(default_factory=list)
+    """Beginnings of other addresses that batches are read from by fsspec: `s3://bucket/folder/`, by commas."""
+    reference_timeout_s: float = Field(default=60.0, gt=0, le=3600)
+    """How long such a read may take."""
 
     model: Annotated[list[str], NoDecode] = Field(default_factory=list)
     """Models to ask, the first first: `ollama:NAME` or `openai:NAME`, each with `@URL` where it has a server of its
@@ -163,8 +168,9 @@ class Settings(BaseSettings):
         return {name.removeprefix("keep_").removesuffix("_days"): getattr(self, name) for name in names}
 
     @field_validator(
-        "workflows", "effects", "webhook_hosts", "model", "lifecycle_types", "lifecycle_dags", mode="before"
-    )
+        "workflows", "effects", "webhook_hosts", "model", "lifecycle_types", "lifecycle_dags", "reference_stores",
+        mode="before",
+    )  # fmt: skip
     @classmethod
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -180,6 +186,14 @@ class Settings(BaseSettings):
         pattern, expected = ADDRESSES[str(field.field_name)]
         if value and not re.fullmatch(pattern, value):
             raise ValueError(f"{expected} is expected")
+        return value
+
+    @field_validator("reference_stores")
+    @classmethod
+    def _stores(cls, value: list[str]) -> list[str]:
+        for store in value:
+            if not re.fullmatch(STORE, store) or store.startswith("file:"):
+                raise ValueError(f"{store!r}: an address such as s3://bucket/folder/ is expected")
         return value
 
     def require(self, *names: str) -> None:

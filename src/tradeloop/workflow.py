@@ -7,13 +7,13 @@ import inspect
 import os
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Final, Protocol, TypedDict  # Any: LangGraph's own state type
+from typing import Annotated, Any, Final, Protocol  # Any: LangGraph's own state type
 
 # Read by LangGraph when it is imported: a checkpoint may name only the classes of its graph's state (CVE-2026-28277).
 os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
@@ -21,6 +21,8 @@ os.environ.setdefault("LANGGRAPH_STRICT_MSGPACK", "true")
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 from pydantic import BaseModel, ValidationError
+from pydantic_core import core_schema
+from typing_extensions import TypedDict  # Python 3.11: Pydantic makes no schema of typing's
 
 from tradeloop.domain.actions import Action
 from tradeloop.domain.canonical import canonical_json
@@ -62,13 +64,44 @@ class Acting(Protocol):
         ...
 
 
+class RehearsedActing:
+    """Acting that calls nobody."""
+
+    async def admit(self) -> None:
+        """A rehearsal touches nothing that a switch guards."""
+
+    async def perform(self, slot: str, action: Action, *, adopts: bool = False) -> dict[str, Any]:  # noqa: ARG002
+        """Say what would have been carried out."""
+        return {
+            "slot": slot,
+            "kind": action.kind,
+            "target": action.target,
+            "digest": action.digest,
+            "state": "rehearsed",
+            "result": {},
+            "error": "",
+        }
+
+
 @dataclass(frozen=True, slots=True)
 class GraphContext:
     """What a node may use beside its state (LangGraph's runtime context)."""
 
-    acting: Acting
+    acting: Acting = field(default_factory=RehearsedActing)
+    """Rehearsed unless the engine gives the ledger's: LangGraph's own server and Studio never start an effect."""
     agents: Agents | None = None
     """The model gateway; None when no model is configured."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: Any) -> core_schema.CoreSchema:
+        """None of it comes from a client: a server that asks for the schema hears of no field."""
+        return core_schema.any_schema()
+
+
+def context_of(runtime: Runtime[GraphContext]) -> GraphContext:
+    """The context of a graph's node; outside of the engine, where there is none, a rehearsal's."""
+    context: GraphContext | None = runtime.context
+    return context if context is not None else GraphContext()
 
 
 async def act(state: GraphState, runtime: Runtime[GraphContext]) -> GraphState:
@@ -76,7 +109,7 @@ async def act(state: GraphState, runtime: Runtime[GraphContext]) -> GraphState:
     decision = decision_of(dict(state))
     if decision.action is None:
         return {}
-    return {"effect": await runtime.context.acting.perform("act", decision.action)}
+    return {"effect": await context_of(runtime).acting.perform("act", decision.action)}
 
 
 def decision_of(state: dict[str, Any]) -> Decision:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 EPILOG = epilog(
     "tradeloop demo",
+    "tradeloop demo --desks",
     "tradeloop demo --stop --json",
-    codes={0: "all the way round, three times", 1: "a leg broke off"},
+    codes={0: "all the way round for each batch", 1: "a leg broke off"},
 )
 
 
@@ -28,6 +29,9 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     stop: Annotated[bool, typer.Option("--stop", help="Take the stack down at the end.")] = False,
+    desks: Annotated[
+        bool, typer.Option("--desks", help="Then the examples of reconciliation, risk limits and settlement, too.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Start everything and follow three batches of real prices: event, decision, and exactly one DAG run each."""
@@ -40,7 +44,7 @@ def demo(
     is_round = False
     try:
         _start(settings, screen)
-        is_round = _show(screen)
+        is_round = _show(screen, desks=desks)
     except KeyboardInterrupt:
         stop = True
         raise
@@ -69,15 +73,16 @@ def _start(settings: Settings, screen: DemoScreen) -> None:
         launch(settings, None, progress)
 
 
-def _show(screen: DemoScreen) -> bool:
+def _show(screen: DemoScreen, *, desks: bool) -> bool:
     from tradeloop.cli.context import stack_settings
+    from tradeloop.demo.legs import BATCHES, OTHER_DESKS
     from tradeloop.demo.show import show
 
     settings = stack_settings()
     settings.require("database_url", "kafka_bootstrap", "airflow_url")
     import asyncio
 
-    return asyncio.run(show(settings, screen))
+    return asyncio.run(show(settings, screen, (*BATCHES, *(OTHER_DESKS if desks else ()))))
 
 
 def _stop(settings: Settings, *, quiet: bool) -> None:

@@ -16,23 +16,32 @@ class LegBroken(TradeloopError):
         self.leg = leg
 
 
+ETL: Final = "example_etl_dag"
+ETL_TASKS: Final = ("extract", "transform", "validate", "load", "publish_completion")
+DESK_TASKS: Final = ("load", "check", "publish")
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """One month of prices, what is done to it, and what must come of it."""
+    """What one DAG run delivers, and what must come of it: a month of prices, or the example of another desk."""
 
     name: str
     month: str
+    """Empty when the DAG takes none."""
     about: str
     outcomes: frozenset[str]
     """The decisions that are right."""
     dag: str
     """The DAG that the decision starts; empty when a person decides."""
     conf: dict[str, Any] = field(default_factory=dict)
+    source: str = ETL
+    """The DAG that delivers it."""
+    tasks: tuple[str, ...] = ETL_TASKS
 
     @property
     def run_conf(self) -> dict[str, Any]:
         """The conf of the batch's DAG run."""
-        return {"month": self.month, **self.conf}
+        return {"month": self.month, **self.conf} if self.month else dict(self.conf)
 
 
 BATCHES: Final = (
@@ -47,6 +56,36 @@ BATCHES: Final = (
     ),
     Batch("C", "2008-10", "true and extreme", frozenset({"ESCALATE", "ACCEPT_WITH_NOTE"}), ""),
 )
+OTHER_DESKS: Final = (
+    Batch(
+        "reconciliation",
+        "",
+        "a price differs by a hundredth of a cent",
+        frozenset({"AUTO_RESOLVE"}),
+        "post_adjustment",
+        source="reconciliation_batch",
+        tasks=DESK_TASKS,
+    ),
+    Batch(
+        "limits",
+        "",
+        "one position beyond its share",
+        frozenset({"REQUEST_APPROVAL"}),
+        "limits_case",
+        source="limits_check",
+        tasks=DESK_TASKS,
+    ),
+    Batch(
+        "settlement",
+        "",
+        "a counterparty is short of securities",
+        frozenset({"CHASE_COUNTERPARTY"}),
+        "chase_counterparty",
+        source="settlement_status",
+        tasks=DESK_TASKS,
+    ),
+)
+"""With `--desks`: the examples that the DAGs of the other desks bring along."""
 
 
 @dataclass(frozen=True, slots=True)

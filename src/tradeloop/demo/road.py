@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,8 +21,6 @@ from tradeloop.store.checkpoints import CheckpointStore
 from tradeloop.store.database import Database
 from tradeloop.store.history import RunHistory
 
-DAG: Final = "example_etl_dag"
-TASKS: Final = ("extract", "transform", "validate", "load", "publish_completion")
 FOLLOW_UPS: Final = ("publish_batch", "refetch_batch", "quarantine_rows")
 POLL_S: Final = 0.2
 DAG_WITHIN_S: Final = 180.0
@@ -56,13 +54,19 @@ async def open_road(settings: Settings) -> AsyncIterator[Road]:
         yield Road(settings, airflow, history, CheckpointStore(database), decisions)
 
 
-async def wait_for_dags(road: Road) -> None:
-    """Wait until Airflow has read the DAGs.
+def follow_ups(batch: Batch) -> tuple[str, ...]:
+    """The DAGs that a decision on this batch may start."""
+    return FOLLOW_UPS if batch.month else (batch.dag,)
+
+
+async def wait_for_dags(road: Road, batches: Sequence[Batch]) -> None:
+    """Wait until Airflow has read the DAGs of these batches.
 
     Raises:
         LegBroken: it did not, or one does not import.
     """
-    for dag_id in (DAG, *FOLLOW_UPS):
+    wanted = [dag_id for batch in batches for dag_id in (batch.source, *follow_ups(batch))]
+    for dag_id in dict.fromkeys(wanted):
 
         async def startable(dag_id: str = dag_id) -> bool:
             return not await road.airflow.dag_problem(dag_id)
@@ -78,20 +82,20 @@ async def run_dag(road: Road, batch: Batch, run_id: str, on_task: Callable[[str,
     Raises:
         LegBroken: a task failed, or the run did not end in time.
     """
-    await road.airflow.trigger_dag(DAG, run_id, batch.run_conf)
+    await road.airflow.trigger_dag(batch.source, run_id, batch.run_conf)
     told: set[str] = set()
     state: dict[str, Any] = {}
 
     async def ended() -> bool:
-        answer = await road.airflow.get(f"/dags/{DAG}/dagRuns/{run_id}/taskInstances", limit=100)
+        answer = await road.airflow.get(f"/dags/{batch.source}/dagRuns/{run_id}/taskInstances", limit=100)
         states = {ti["task_id"]: ti["state"] for ti in answer["task_instances"]}
-        for task in TASKS:
+        for task in batch.tasks:
             if task not in told and states.get(task) in ("success", "failed", "upstream_failed", "skipped"):
                 told.add(task)
                 on_task(task, states[task])
-        run = await road.airflow.dag_run(DAG, run_id)
+        run = await road.airflow.dag_run(batch.source, run_id)
         state["run"] = run
-        return run is not None and run.state in ("success", "failed") and len(told) == len(TASKS)
+        return run is not None and run.state in ("success", "failed") and len(told) == len(batch.tasks)
 
     if not await _until(ended, DAG_WITHIN_S):
         raise LegBroken("dag", f"DAG run {run_id} did not end within {DAG_WITHIN_S:.0f} s", log=road.log("scheduler"))
@@ -99,7 +103,7 @@ async def run_dag(road: Road, batch: Batch, run_id: str, on_task: Callable[[str,
     if run.state != "success":
         raise LegBroken("dag", f"DAG run {run_id} ended as {run.state}", log=road.log("scheduler"))
     elapsed_s = (run.end_at - run.start_at).total_seconds() if run.end_at and run.start_at else None
-    return Leg(batch.name, "dag", " ".join(f"✓ {task}" for task in TASKS), elapsed_s, {"dag_run_id": run_id})
+    return Leg(batch.name, "dag", " ".join(f"✓ {task}" for task in batch.tasks), elapsed_s, {"dag_run_id": run_id})
 
 
 async def follow(road: Road, batch: Batch, run_id: str, tell: Tell) -> RunView:
@@ -108,7 +112,7 @@ async def follow(road: Road, batch: Batch, run_id: str, tell: Tell) -> RunView:
     Raises:
         LegBroken: a leg did not come through, or the decision is not the right one.
     """
-    announced_at, event_id = await _announced(road, run_id)
+    announced_at, event_id = await _announced(road, batch.source, run_id)
     view = await _recorded(road, event_id)
     steps = await steps_of(road.checkpoints, view.run_id)
     tell(_event_leg(batch, view, announced_at))
@@ -129,11 +133,11 @@ async def follow(road: Road, batch: Batch, run_id: str, tell: Tell) -> RunView:
     return view
 
 
-async def _announced(road: Road, run_id: str) -> tuple[datetime, str]:
+async def _announced(road: Road, dag_id: str, run_id: str) -> tuple[datetime, str]:
     found: list[tuple[datetime, str]] = []
 
     async def seen() -> bool:
-        answer = await road.airflow.get("/assets/events", source_dag_id=DAG, source_run_id=run_id, limit=10)
+        answer = await road.airflow.get("/assets/events", source_dag_id=dag_id, source_run_id=run_id, limit=10)
         for row in answer["asset_events"]:
             found.extend((datetime.fromisoformat(row["timestamp"]), e.id) for e in envelopes(row["extra"] or {}))
         return bool(found)
@@ -213,7 +217,7 @@ async def _back_leg(road: Road, batch: Batch, view: RunView) -> Leg:
 
     if wanted and not await _until(ended, LEG_WITHIN_S):
         raise LegBroken("back", f"{wanted[0]} run {decision_id} did not succeed", log=road.log("scheduler"))
-    count = await _runs_of(road, decision_id)
+    count = await _runs_of(road, follow_ups(batch), decision_id)
     if count != len(wanted) or wanted != ([batch.dag] if batch.dag else []):
         raise LegBroken(
             "back", f"Airflow has {count} runs of this decision; {len(wanted)} is right", log=road.log("worker")
@@ -231,10 +235,10 @@ async def _back_leg(road: Road, batch: Batch, view: RunView) -> Leg:
     )
 
 
-async def _runs_of(road: Road, decision_id: str) -> int:
+async def _runs_of(road: Road, dag_ids: Sequence[str], decision_id: str) -> int:
     """How many DAG runs name this decision, whatever their id: counted in Airflow, not in our tables."""
     count = 0
-    for dag_id in FOLLOW_UPS:
+    for dag_id in dag_ids:
         answer = await road.airflow.get(f"/dags/{dag_id}/dagRuns", order_by="-run_after", limit=100)
         count += sum((run.get("conf") or {}).get("decision_id") == decision_id for run in answer["dag_runs"])
     return count

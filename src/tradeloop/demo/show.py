@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from tradeloop.airflow.capture_audit import PENDING, CaptureReport, audit_capture
-from tradeloop.demo.legs import BATCHES, Batch, Leg, LegBroken
-from tradeloop.demo.road import TASKS, Road, follow, open_road, run_dag, wait_for_dags
+from tradeloop.demo.legs import Batch, Leg, LegBroken
+from tradeloop.demo.road import Road, follow, open_road, run_dag, wait_for_dags
 from tradeloop.demo.screen import DemoScreen
 from tradeloop.domain.runs import RunView
 from tradeloop.settings import Settings
@@ -41,13 +42,13 @@ class _Journey:
         self.tasks.append(f"{'✓' if state == 'success' else '✗'} {task}")
 
 
-async def show(settings: Settings, screen: DemoScreen) -> bool:
-    """Drive the three batches; True when the road went all the way round for each."""
+async def show(settings: Settings, screen: DemoScreen, batches: Sequence[Batch]) -> bool:
+    """Drive the batches; True when the road went all the way round for each."""
     begun_at, begun = datetime.now(UTC), time.monotonic()
     stamp = begun_at.strftime("%Y%m%dT%H%M%S")
     async with open_road(settings) as road:
-        await wait_for_dags(road)
-        journeys = [_Journey(batch, f"demo-{stamp}-{batch.name}") for batch in BATCHES]
+        await wait_for_dags(road, batches)
+        journeys = [_Journey(batch, f"demo-{stamp}-{batch.name}") for batch in batches]
         driver = asyncio.create_task(_drive(road, journeys))
         try:
             seen = [await _tell(journey, screen) for journey in journeys]
@@ -78,7 +79,7 @@ async def _tell(journey: _Journey, screen: DemoScreen) -> RunView | None:
             async with asyncio.timeout(0.2):
                 told = await journey.legs.get()
         except TimeoutError:
-            screen.working(" ".join(journey.tasks) or f"waiting for {TASKS[0]}")
+            screen.working(" ".join(journey.tasks) or f"waiting for {journey.batch.tasks[0]}")
             continue
         if isinstance(told, Leg):
             screen.leg(told)

@@ -18,7 +18,7 @@ from tradeloop.errors import ModelUnavailable
 from tradeloop.gate.lattice import guarded
 from tradeloop.ports import Agents, Answer, Question
 from tradeloop.settings import load_settings
-from tradeloop.workflow import GraphContext, GraphState, Workflow, act
+from tradeloop.workflow import GraphContext, GraphState, Workflow, act, context_of
 
 NO_MODEL: Final = "no model is configured: policy decides alone"
 DECIDER: Final = (
@@ -104,9 +104,9 @@ class _Nodes:
         """Answer by policy, without an action."""
         verdict = self._desk.judge(state["header"], state["facts"])
         decision, wanted = verdict.decision, verdict.asks and bool(self._desk.specialists)
-        if wanted and runtime.context.agents is None:
+        if wanted and context_of(runtime).agents is None:
             decision = decision.model_copy(update={"reasons": [*decision.reasons, NO_MODEL]})
-        consults = wanted and runtime.context.agents is not None
+        consults = wanted and context_of(runtime).agents is not None
         return {"decision": decision.model_dump(mode="json"), "consults": consults}
 
     def consulted(self, state: DeskState) -> list[Send] | str:
@@ -144,7 +144,7 @@ class _Nodes:
 
     async def guard(self, state: DeskState, runtime: Runtime[GraphContext]) -> Json:
         """Hold the decision against policy and add the action that policy allows; rest while the desk is stopped."""
-        await runtime.context.acting.admit()
+        await context_of(runtime).acting.admit()
         verdict = self._desk.judge(state["header"], state["facts"])
         if state.get("consults"):
             proposal = state.get("proposal")
@@ -161,7 +161,7 @@ class _Nodes:
         return {"decision": decision.model_copy(update={"action": action}).model_dump(mode="json")}
 
     async def _asked(self, question: Question, runtime: Runtime[GraphContext]) -> Answer | None:
-        agents: Agents | None = runtime.context.agents
+        agents: Agents | None = context_of(runtime).agents
         if agents is None:
             return None
         try:

@@ -14,11 +14,11 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import StateSnapshot
 
 from tradeloop.domain.decisions import Decision
-from tradeloop.engine.rehearsal import INTERRUPT, RehearsedActing
+from tradeloop.engine.rehearsal import INTERRUPT
 from tradeloop.engine.steps import Step, steps_of
 from tradeloop.errors import NotFound
 from tradeloop.ports import Agents
-from tradeloop.workflow import GraphContext, Workflow, decision_of
+from tradeloop.workflow import GraphContext, RehearsedActing, Workflow, decision_of
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 

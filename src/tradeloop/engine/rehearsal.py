@@ -8,32 +8,12 @@ from typing import Any  # Any: a graph's state
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 
-from tradeloop.domain.actions import Action
 from tradeloop.domain.decisions import Decision
 from tradeloop.domain.events import WorkflowEvent
 from tradeloop.ports import Agents
-from tradeloop.workflow import GraphContext, Workflow, decision_of
+from tradeloop.workflow import GraphContext, RehearsedActing, Workflow, decision_of
 
 INTERRUPT = "__interrupt__"
-
-
-class RehearsedActing:
-    """workflow.Acting that calls nobody."""
-
-    async def admit(self) -> None:
-        """A rehearsal touches nothing that a switch guards."""
-
-    async def perform(self, slot: str, action: Action, *, adopts: bool = False) -> dict[str, Any]:  # noqa: ARG002
-        """Say what would have been carried out."""
-        return {
-            "slot": slot,
-            "kind": action.kind,
-            "target": action.target,
-            "digest": action.digest,
-            "state": "rehearsed",
-            "result": {},
-            "error": "",
-        }
 
 
 async def rehearse(workflow: Workflow, event: WorkflowEvent, agents: Agents | None = None) -> Decision | None:

@@ -12,8 +12,8 @@ import pytest
 
 from tradeloop import Action, Decision
 from tradeloop.demo import road as road_module
-from tradeloop.demo.legs import Batch, Leg, LegBroken
-from tradeloop.demo.road import DAG, FOLLOW_UPS, TASKS, Road, follow, run_dag, wait_for_dags
+from tradeloop.demo.legs import ETL, ETL_TASKS, OTHER_DESKS, Batch, Leg, LegBroken
+from tradeloop.demo.road import FOLLOW_UPS, Road, follow, run_dag, wait_for_dags
 from tradeloop.domain.records import Delivery
 from tradeloop.domain.runs import RunState, RunView
 from tradeloop.ports import DagRunView
@@ -30,7 +30,7 @@ class Looking:
     """Airflow, the runs' history, checkpoints and the decisions' topic, as they are found."""
 
     problem: str = ""
-    tasks: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(TASKS, "success"))
+    tasks: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(ETL_TASKS, "success"))
     run_state: str = "success"
     extra: object = field(default_factory=lambda: ENVELOPE)
     view: RunView | None = None
@@ -39,7 +39,7 @@ class Looking:
     runs: int = 1
 
     async def dag_problem(self, dag_id: str) -> str:
-        return self.problem if dag_id == DAG else ""
+        return self.problem if dag_id == ETL else ""
 
     async def trigger_dag(self, *_: object) -> None: ...
 
@@ -52,7 +52,7 @@ class Looking:
         return {"dag_runs": [{"conf": {"decision_id": str(DECISION_ID)}} for _ in range(made)]}
 
     async def dag_run(self, dag_id: str, run_id: str) -> DagRunView | None:
-        state = self.run_state if dag_id == DAG else self.followed
+        state = self.run_state if dag_id == ETL else self.followed
         return DagRunView(dag_id, run_id, state, {}, NOON, NOON + timedelta(seconds=2)) if state else None
 
     async def of_event(self, _: object) -> RunView | None:
@@ -92,10 +92,28 @@ def road(looking: Looking) -> Road:
 async def test_a_road_without_a_hole_is_told_leg_by_leg() -> None:
     told: list[Leg] = []
     looking = Looking(view=view_of())
-    await wait_for_dags(road(looking))
+    await wait_for_dags(road(looking), [BATCH])
     leg = await run_dag(road(looking), BATCH, "run-1", lambda *_: None)
     await follow(road(looking), BATCH, "run-1", told.append)
     assert [one.name for one in (leg, *told)] == ["dag", "event", "graph", "decision", "back"]
+
+
+async def test_the_examples_of_other_desks_need_their_own_dags() -> None:
+    asked: list[str] = []
+    looking = Looking()
+
+    async def dag_problem(dag_id: str) -> str:
+        asked.append(dag_id)
+        return ""
+
+    played = cast(Any, looking)
+    played.dag_problem = dag_problem
+    await wait_for_dags(road(looking), OTHER_DESKS)
+    assert asked == [
+        "reconciliation_batch", "post_adjustment", "limits_check", "limits_case", "settlement_status",
+        "chase_counterparty",
+    ]  # fmt: skip
+    assert [batch.run_conf for batch in OTHER_DESKS] == [{}, {}, {}]
 
 
 @pytest.mark.parametrize(
@@ -103,12 +121,12 @@ async def test_a_road_without_a_hole_is_told_leg_by_leg() -> None:
     [
         (Looking(problem="does not import"), "cannot be started: does not import", "dag-processor"),
         (Looking(run_state="running"), "did not end within", "scheduler"),
-        (Looking(run_state="failed", tasks=dict.fromkeys(TASKS, "failed")), "ended as failed", "scheduler"),
+        (Looking(run_state="failed", tasks=dict.fromkeys(ETL_TASKS, "failed")), "ended as failed", "scheduler"),
     ],
 )
 async def test_a_dag_that_does_not_come_through_names_its_log(looking: Looking, message: str, log: str) -> None:
     async def walk() -> None:
-        await wait_for_dags(road(looking))
+        await wait_for_dags(road(looking), [BATCH])
         await run_dag(road(looking), BATCH, "run-1", lambda *_: None)
 
     with pytest.raises(LegBroken, match=message) as broken:

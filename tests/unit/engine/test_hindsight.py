@@ -12,10 +12,9 @@ from langgraph.checkpoint.memory import InMemorySaver
 from tradeloop import Action, Decision, Workflow
 from tradeloop.domain.events import EventPayload, WorkflowEvent
 from tradeloop.engine.fork import fork
-from tradeloop.engine.rehearsal import RehearsedActing
 from tradeloop.engine.shadow import PastDecision, shadow
 from tradeloop.errors import NotFound
-from tradeloop.workflow import GraphContext
+from tradeloop.workflow import GraphContext, RehearsedActing
 
 RUN = uuid4()
 
