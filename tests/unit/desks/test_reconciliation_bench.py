@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tradeloop.bench.desks.reconciliation import BENCH, KINDS, SHARES
+from tradeloop.bench.desks.reconciliation import BENCH, KINDS, SHARES, _unsafe
 from tradeloop.bench.desks.reconciliation_speed import Size, drawn
 from tradeloop.cli import build_app
 from tradeloop.desks.reconciliation.policy import BreakClass
@@ -116,3 +116,17 @@ def test_a_process_that_fails_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(PartFailed, match="ended with 1"):
         _apart("desk", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("right", "unsafe"),
+    [
+        ({"MATCH"}, {"AUTO_RESOLVE"}),
+        ({"AUTO_RESOLVE"}, {"MATCH"}),
+        ({"WAIT_NEXT_CYCLE"}, {"MATCH", "AUTO_RESOLVE"}),
+        ({"AUTO_RESOLVE", "ESCALATE"}, {"MATCH"}),
+        ({"PROPOSE_FIX", "ESCALATE"}, {"MATCH", "AUTO_RESOLVE", "WAIT_NEXT_CYCLE"}),
+    ],
+)
+def test_what_is_more_cautious_than_what_is_right_is_needless_and_not_unsafe(right: set[str], unsafe: set[str]) -> None:
+    assert _unsafe(right) == unsafe

@@ -22,7 +22,9 @@ SHARES: Final = {"clean": 0.25, "control": 0.10, "single": 0.45, "compound": 0.1
 """Of all cases, by difficulty; within one, evenly over its kinds."""
 FLOOR: Final = 100
 """Cases of each kind at least, once a thousand are asked for: ten percentage points of uncertainty at worst."""
-ACTS: Final = frozenset({"MATCH", "AUTO_RESOLVE", "WAIT_NEXT_CYCLE"})
+ORDER: Final = ("MATCH", "AUTO_RESOLVE", "WAIT_NEXT_CYCLE", "PROPOSE_FIX", "ESCALATE")
+ACTS: Final = ORDER[:3]
+"""What is done without a person."""
 
 
 class Answered(Protocol):
@@ -113,8 +115,19 @@ def made(case_id: str, kind: str, draft: Draft) -> Case:
         data=data,
         acceptable=frozenset(acceptable),
         preferred=draft.outcome,
-        unsafe=frozenset(ACTS - acceptable),
+        unsafe=_unsafe(acceptable),
         labels={"kinds": draft.kinds},
+    )
+
+
+def _unsafe(acceptable: set[str]) -> frozenset[str]:
+    """A posting that is not right, and anything else done without a person that is less cautious than what is right.
+
+    To wait a cycle with what could be posted now is needless and harms nobody: the break comes back.
+    """
+    least = min(map(ORDER.index, acceptable))
+    return frozenset(
+        act for act in ACTS if act not in acceptable and (act == "AUTO_RESOLVE" or ORDER.index(act) < least)
     )
 
 
