@@ -35,8 +35,8 @@ class DeskState(GraphState, total=False):
     consults: bool
     """Whether agents are asked."""
     opinions: Annotated[list[dict[str, Any]], operator.add]
-    """Of each specialist: role, findings of its tool, outcome, cited, rationale, model; or `failed`. `told`: digests of what
-    tools from outside said, which is quoted to the specialist and kept nowhere."""
+    """Of each specialist: role, findings of its tool, outcome, cited, rationale, model; or `failed`.
+    `told`: digests of what tools from outside said, which is quoted to the specialist and kept nowhere."""
     proposal: dict[str, Any] | None
     """The decider's, as a decision; None when no agent gave a sensible answer."""
 

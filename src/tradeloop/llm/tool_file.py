@@ -52,7 +52,7 @@ class ToolServer(_Part):
     url: Annotated[str, AfterValidator(_address)] | None = None
     """... the address of one on streamable HTTP."""
     env: dict[Words, str] = Field(default_factory=dict)
-    """For the program, which inherits nothing but HOME, PATH and their like; `${NAME}` is taken from our environment."""
+    """For the program, which inherits only HOME, PATH and their like; `${NAME}` is taken from our environment."""
     token_file: Path | None = None
     """Holds the bearer token for the address."""
     timeout_s: float = Field(default=5.0, gt=0, le=60)

@@ -97,21 +97,24 @@ class ToolSession:
 
     async def _open(self) -> tuple[_Held, bool]:
         async with self._turn:
-            is_new = self._held is None or self._held.task.done()
-            if is_new:
-                if time.monotonic() < self._rests_until:
-                    raise ToolUnavailable(f"the MCP server {self.name} did not answer a moment ago")
-                opened: asyncio.Future[ClientSession] = asyncio.get_running_loop().create_future()
-                stop = asyncio.Event()
-                self._held = _Held(asyncio.create_task(self._hold(opened, stop)), opened, stop)
             held = self._held
-            assert held is not None  # noqa: S101 - for mypy: just made
-            await asyncio.wait({held.task, held.opened}, timeout=self.server.timeout_s, return_when="FIRST_COMPLETED")
+            is_new = held is None or held.task.done()
+            if held is None or held.task.done():
+                held = self._held = self._begun()
+            ends: list[asyncio.Future[Any]] = [held.task, held.opened]
+            await asyncio.wait(ends, timeout=self.server.timeout_s, return_when="FIRST_COMPLETED")
             if held.opened.done() and not held.task.done():
                 return held, is_new
             self._rests_until = time.monotonic() + self.rest_s
             self._drop(held)
             raise self._unanswered("no session can be opened", held.task)
+
+    def _begun(self) -> _Held:
+        if time.monotonic() < self._rests_until:
+            raise ToolUnavailable(f"the MCP server {self.name} did not answer a moment ago")
+        opened: asyncio.Future[ClientSession] = asyncio.get_running_loop().create_future()
+        stop = asyncio.Event()
+        return _Held(asyncio.create_task(self._hold(opened, stop)), opened, stop)
 
     async def _hold(self, opened: asyncio.Future[ClientSession], stop: asyncio.Event) -> None:
         try:
