@@ -61,18 +61,18 @@ def served(port: int, *words: str) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-@pytest.fixture(scope="module")
-def port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
-def way(request: pytest.FixtureRequest, port: int) -> Iterator[dict[str, Any]]:
+def way(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
     if request.param == "stdio":
         yield stdio()
         return
+    port = free_port()
     with served(port):
         yield {"url": f"http://127.0.0.1:{port}/mcp", "timeout_s": TIMEOUT_S}
 
@@ -193,8 +193,9 @@ async def test_a_program_that_was_killed_between_two_cases_is_started_again(dige
 
 
 async def test_an_address_that_is_gone_and_comes_back_is_asked_again(
-    port: int, digests: dict[str, str], logged: list[Any]
+    digests: dict[str, str], logged: list[Any]
 ) -> None:
+    port = free_port()
     way = {"url": f"http://127.0.0.1:{port}/mcp", "timeout_s": TIMEOUT_S}
     async with McpTools(file_of(way, use("price", digests["price"])), rest_s=0.5) as tools:
         with served(port):
