@@ -225,6 +225,81 @@ async def test_a_program_that_is_no_server_is_left_out_in_time(command: list[str
     assert _children() == []
 
 
+@pytest.fixture(scope="module")
+async def plain_digest() -> str:
+    seen = await see_tools(file_of(rubbish("plain")))
+    assert seen[0].offered is not None
+    return seen[0].offered.digest
+
+
+def rubbish(mode: str) -> dict[str, Any]:
+    return {"command": [sys.executable, str(PROGRAM.with_name("mcp_rubbish_server.py")), mode], "timeout_s": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("mode", "event"),
+    [
+        ("twice", "tool_failed"),
+        ("endless", "tool_failed"),
+        ("shapeless", "tool_failed"),
+        ("nan", "tool_refused"),
+        ("image", "tool_failed"),
+        ("structured", "tool_failed"),
+        ("error", "tool_failed"),
+        ("flood", "tool_failed"),
+    ],
+)
+async def test_a_server_that_breaks_the_protocol_is_left_out_in_time_and_its_words_are_not_logged(
+    mode: str, event: str, plain_digest: str, logged: list[Any]
+) -> None:
+    begun = time.monotonic()
+    async with McpTools(file_of(rubbish(mode), use("price", plain_digest))) as tools:
+        assert await tools.gather("own", "quality", HEADER) == {}
+        assert time.monotonic() - begun < 10
+
+    assert [line["event"] for line in logged] == [event]
+    assert "policy" not in str(logged)
+    assert time.monotonic() - begun < 20
+
+
+@pytest.mark.parametrize("mode", ["plain", "noise"])
+async def test_control_characters_and_lines_that_are_no_json_hurt_nobody(mode: str, plain_digest: str) -> None:
+    async with McpTools(file_of(rubbish(mode), use("price", plain_digest))) as tools:
+        assert await tools.gather("own", "quality", HEADER) == {"test/price": "101\x00\u202e"}
+
+
+@both
+async def test_many_cases_at_a_time_share_one_session(way: dict[str, Any], digests: dict[str, str]) -> None:
+    async with McpTools(file_of(way, use("price", digests["price"]))) as tools:
+        told = await asyncio.gather(*(tools.gather("own", "quality", {"symbol": f"S{n}"}) for n in range(32)))
+        assert len(_children()) == ("command" in way)
+
+    assert told == [{"test/price": f"S{n} 101.25"} for n in range(32)]
+
+
+async def test_a_token_goes_to_the_address_and_to_no_other_one(tmp_path: Path) -> None:
+    seen: list[tuple[str, str]] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        token = next((line for line in head.splitlines() if line.lower().startswith("authorization")), "")
+        seen.append((head.split()[1], token.partition(": ")[2]))
+        writer.write(
+            b"HTTP/1.1 307 Elsewhere\r\nLocation: /elsewhere\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+        await writer.drain()
+        writer.close()
+
+    (tmp_path / "token").write_text("t0ken\n")
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/mcp"
+        way = {"url": url, "timeout_s": 2.0, "token_file": str(tmp_path / "token")}
+        async with McpTools(file_of(way, use("price", "0" * 64))) as tools:
+            assert await tools.gather("own", "quality", HEADER) == {}
+
+    assert set(seen) == {("/mcp", "Bearer t0ken")}
+
+
 async def test_a_case_that_is_cancelled_leaves_the_session_usable(digests: dict[str, str]) -> None:
     file = file_of(stdio(), use("slow", digests["slow"]), use("price", digests["price"], "context"))
     async with McpTools(file) as tools:
