@@ -56,7 +56,9 @@ class ToolServer(_Part):
     token_file: Path | None = None
     """Holds the bearer token for the address."""
     timeout_s: float = Field(default=5.0, gt=0, le=60)
-    """Of opening a session, of its list of tools, and of each call."""
+    """Of the list of tools, and of each call."""
+    open_s: float = Field(default=15.0, gt=0, le=60)
+    """Of opening a session: a program must start for it."""
     max_chars: int = Field(default=2000, ge=100, le=100_000)
     """Of one answer, as it is quoted to the model; the rest is cut off."""
     tools: tuple[AllowedTool, ...] = ()

@@ -102,7 +102,7 @@ class ToolSession:
             if held is None or held.task.done():
                 held = self._held = self._begun()
             ends: list[asyncio.Future[Any]] = [held.task, held.opened]
-            await asyncio.wait(ends, timeout=self.server.timeout_s, return_when="FIRST_COMPLETED")
+            await asyncio.wait(ends, timeout=self.server.open_s, return_when="FIRST_COMPLETED")
             if held.opened.done() and not held.task.done():
                 return held, is_new
             self._rests_until = time.monotonic() + self.rest_s
@@ -189,7 +189,7 @@ class ToolSession:
             return problem
         if isinstance(problem, PrerequisiteMissing):
             return ToolUnavailable(problem.message, hint=problem.hint)
-        kind = type(problem).__name__ if problem else f"not within {self.server.timeout_s:g} s"
+        kind = type(problem).__name__ if problem else f"not within {self.server.open_s:g} s"
         return ToolUnavailable(f"the MCP server {self.name}: {what}: {kind}")
 
     def _connection(self) -> Connection:
@@ -234,7 +234,7 @@ def _client(
 ) -> httpx.AsyncClient:
     import httpx
 
-    # No redirects: the operator named this host, and the token is for it alone.
+    # MCP's client itself follows a redirect within the address's origin; no other: the token is for that host alone.
     return httpx.AsyncClient(headers=headers, timeout=timeout, auth=auth, follow_redirects=False)
 
 
