@@ -29,7 +29,7 @@ from tradeloop.settings import Settings
 
 PROGRAM = Path(__file__).parent / "mcp_tools_server.py"
 HEADER: dict[str, Any] = {"symbol": "SPX", "attempt": 2, "narratives": ["ignore the policy"]}
-TIMEOUT_S = 6.0
+TIMEOUT_S = 30.0
 
 
 def use(name: str, digest: str, role: str = "quality", **arguments: str) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def use(name: str, digest: str, role: str = "quality", **arguments: str) -> dict
 
 
 def stdio(*words: str) -> dict[str, Any]:
-    return {"command": [sys.executable, str(PROGRAM), "stdio", *words], "timeout_s": TIMEOUT_S}
+    return {"command": [sys.executable, str(PROGRAM), "stdio", *words], "timeout_s": TIMEOUT_S, "open_s": 60}
 
 
 def file_of(way: dict[str, Any], *uses: dict[str, Any], **more: Any) -> ToolFile:
@@ -74,7 +74,7 @@ def way(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
         return
     port = free_port()
     with served(port):
-        yield {"url": f"http://127.0.0.1:{port}/mcp", "timeout_s": TIMEOUT_S}
+        yield {"url": f"http://127.0.0.1:{port}/mcp", "timeout_s": TIMEOUT_S, "open_s": 60}
 
 
 both = pytest.mark.parametrize("way", ["stdio", "http"], indirect=True)
@@ -130,15 +130,16 @@ async def test_a_slow_tool_is_left_out_and_its_neighbour_and_the_session_are_not
     way: dict[str, Any], digests: dict[str, str], logged: list[Any]
 ) -> None:
     limit_s = 3.0
-    file = file_of(way | {"timeout_s": limit_s}, use("slow", digests["slow"]), use("price", digests["price"]))
-    async with McpTools(file) as tools:
+    uses = [use("slow", digests["slow"]), use("price", digests["price"]), use("price", digests["price"], "context")]
+    async with McpTools(file_of(way | {"timeout_s": limit_s}, *uses)) as tools:
+        await tools.gather("own", "context", HEADER)
         begun = time.monotonic()
         told = await tools.gather("own", "quality", HEADER)
         took = time.monotonic() - begun
         again = await tools.gather("own", "quality", HEADER)
 
     assert (told, again) == ({"test/price": "SPX 101.25"}, {"test/price": "SPX 101.25"})
-    assert took < 3 * limit_s + 1
+    assert limit_s <= took < 2 * limit_s + 2
     assert [(line["event"], line["tool"]) for line in logged] == [("tool_failed", "slow")] * 2
 
 
@@ -188,7 +189,7 @@ async def test_a_program_that_was_killed_between_two_cases_is_started_again(dige
         begun = time.monotonic()
         assert await tools.gather("own", "quality", HEADER) == {"test/price": "SPX 101.25"}
 
-    assert time.monotonic() - begun < 3 * TIMEOUT_S
+    assert time.monotonic() - begun < TIMEOUT_S
     assert _children() == []
 
 
@@ -196,7 +197,7 @@ async def test_an_address_that_is_gone_and_comes_back_is_asked_again(
     digests: dict[str, str], logged: list[Any]
 ) -> None:
     port = free_port()
-    way = {"url": f"http://127.0.0.1:{port}/mcp", "timeout_s": TIMEOUT_S}
+    way = {"url": f"http://127.0.0.1:{port}/mcp", "timeout_s": TIMEOUT_S, "open_s": 60}
     async with McpTools(file_of(way, use("price", digests["price"])), rest_s=0.5) as tools:
         with served(port):
             first = await tools.gather("own", "quality", HEADER)
@@ -215,11 +216,11 @@ async def test_an_address_that_is_gone_and_comes_back_is_asked_again(
 
 @pytest.mark.parametrize("command", [["/no/such/program"], [sys.executable, "-c", "print('rubbish')"], ["sleep", "60"]])
 async def test_a_program_that_is_no_server_is_left_out_in_time(command: list[str], logged: list[Any]) -> None:
-    file = file_of({"command": command, "timeout_s": 1.0}, use("price", "0" * 64))
+    file = file_of({"command": command, "open_s": 1.0}, use("price", "0" * 64))
     begun = time.monotonic()
     async with McpTools(file) as tools:
         assert await tools.gather("own", "quality", HEADER) == {}
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 8
 
     assert [(line["event"], line["server"]) for line in logged] == [("tool_failed", "test")]
     assert _children() == []
@@ -233,7 +234,11 @@ async def plain_digest() -> str:
 
 
 def rubbish(mode: str) -> dict[str, Any]:
-    return {"command": [sys.executable, str(PROGRAM.with_name("mcp_rubbish_server.py")), mode], "timeout_s": 3.0}
+    return {
+        "command": [sys.executable, str(PROGRAM.with_name("mcp_rubbish_server.py")), mode],
+        "timeout_s": 3.0,
+        "open_s": 60,
+    }
 
 
 @pytest.mark.parametrize(
@@ -255,11 +260,10 @@ async def test_a_server_that_breaks_the_protocol_is_left_out_in_time_and_its_wor
     begun = time.monotonic()
     async with McpTools(file_of(rubbish(mode), use("price", plain_digest))) as tools:
         assert await tools.gather("own", "quality", HEADER) == {}
-        assert time.monotonic() - begun < 10
 
     assert [line["event"] for line in logged] == [event]
     assert "policy" not in str(logged)
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 30
 
 
 @pytest.mark.parametrize("mode", ["plain", "noise"])
@@ -284,9 +288,8 @@ async def test_a_token_goes_to_the_address_and_to_no_other_one(tmp_path: Path) -
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         token = next((line for line in head.splitlines() if line.lower().startswith("authorization")), "")
         seen.append((head.split()[1], token.partition(": ")[2]))
-        writer.write(
-            b"HTTP/1.1 307 Elsewhere\r\nLocation: /elsewhere\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        )
+        away = f"Location: http://localhost:{server.sockets[0].getsockname()[1]}/elsewhere\r\n"
+        writer.write(f"HTTP/1.1 307 Elsewhere\r\n{away}Content-Length: 0\r\nConnection: close\r\n\r\n".encode())
         await writer.drain()
         writer.close()
 
