@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar  # Any: JSON Schema, and arguments of a foreign call
 
 from tradeloop.domain.canonical import canonical_json, sha256_hex
-from tradeloop.errors import PrerequisiteMissing, ToolUnavailable
+from tradeloop.errors import ToolUnavailable
 from tradeloop.llm.tool_file import ToolServer, token_of
 
 if TYPE_CHECKING:
@@ -117,10 +117,8 @@ class ToolSession:
         return _Held(asyncio.create_task(self._hold(opened, stop)), opened, stop)
 
     async def _hold(self, opened: asyncio.Future[ClientSession], stop: asyncio.Event) -> None:
-        try:
-            from langchain_mcp_adapters.sessions import create_session
-        except ImportError as problem:
-            raise missing_packages() from problem
+        from langchain_mcp_adapters.sessions import create_session
+
         logging.getLogger("mcp").setLevel(logging.CRITICAL)  # it logs what servers send
         async with create_session(self._connection()) as session:
             await session.initialize()
@@ -187,9 +185,8 @@ class ToolSession:
             problem = problem.exceptions[0]
         if isinstance(problem, ToolUnavailable):
             return problem
-        if isinstance(problem, PrerequisiteMissing):
-            return ToolUnavailable(problem.message, hint=problem.hint)
-        kind = type(problem).__name__ if problem else f"not within {self.server.open_s:g} s"
+        over = "the session ended" if task.done() else f"not within {self.server.open_s:g} s"
+        kind = type(problem).__name__ if problem else over
         return ToolUnavailable(f"the MCP server {self.name}: {what}: {kind}")
 
     def _connection(self) -> Connection:
@@ -220,13 +217,6 @@ def offered_of(tool: Tool) -> Offered:
     hints = tool.annotations
     writes = hints is not None and (hints.readOnlyHint is False or hints.destructiveHint is True)
     return Offered(tool.name, tool.description or "", tool.inputSchema, digest, writes)
-
-
-def missing_packages() -> PrerequisiteMissing:
-    """What is raised where the packages are absent."""
-    return PrerequisiteMissing(
-        "Tools from MCP servers need langchain-mcp-adapters.", hint="pip install 'tradeloop[mcp]'"
-    )
 
 
 def _client(

@@ -13,10 +13,10 @@ import structlog
 from pydantic import JsonValue
 
 from tradeloop.domain.canonical import canonical_json
-from tradeloop.errors import ToolRefused, ToolUnavailable, TradeloopError
+from tradeloop.errors import PrerequisiteMissing, ToolRefused, ToolUnavailable, TradeloopError
 from tradeloop.llm.prompt import escaped_json
 from tradeloop.llm.tool_file import AllowedTool, ToolFile, load_tool_file, token_of
-from tradeloop.llm.tool_session import REST_S, Offered, ToolSession, missing_packages
+from tradeloop.llm.tool_session import REST_S, Offered, ToolSession
 
 if TYPE_CHECKING:
     from mcp.types import CallToolResult
@@ -105,7 +105,9 @@ def checked_file(file: ToolFile) -> ToolFile:
         PrerequisiteMissing: the packages are not installed.
     """
     if find_spec("langchain_mcp_adapters") is None:
-        raise missing_packages()
+        raise PrerequisiteMissing(
+            "Tools from MCP servers need langchain-mcp-adapters.", hint="pip install 'tradeloop[mcp]'"
+        )
     for name, server in file.servers.items():
         token_of(name, server)
     return file
