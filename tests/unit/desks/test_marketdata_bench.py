@@ -139,3 +139,25 @@ def test_real_series_can_be_the_base(shared_data: Path) -> None:
         in case.unsafe
     ]
     assert unsafe == []
+
+
+def test_from_a_thousand_cases_on_every_kind_has_a_hundred() -> None:
+    counts = Counter((case.difficulty, case.kind) for case in BENCH.cases(SEED, 1000, "tuning", None))
+    assert min(counts.values()) >= 100
+    assert {kind for difficulty, kind in counts if difficulty == "single"} == set(SINGLES)
+
+
+def test_the_aims_are_those_of_the_figures_that_there_are() -> None:
+    class One:
+        is_right = True
+
+    scores = {"anomaly_recall": 0.98, "anomaly_precision": 0.995, "crash_confirmed_held": 0.04}
+    assert [met for _, met in BENCH.aims([One()], scores)] == [True, False, True, True]
+
+
+def test_real_events_are_found_and_none_is_invented_in_clean_series(shared_data: Path) -> None:
+    if not (shared_data / "yfinance-defects").is_dir():
+        pytest.skip("the real test inputs are absent: no folder yfinance-defects")
+    found = list(BENCH.real(shared_data / "yfinance-defects"))
+    assert sum(figures["events"] for _, figures, _ in found) == 7
+    assert [name for name, _, is_right in found if not is_right] == []

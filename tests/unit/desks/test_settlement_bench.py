@@ -50,9 +50,11 @@ def test_two_hundred_cases_are_answered_rightly_and_never_unsafely(split: Split)
 
 
 def test_the_mix_is_that_of_the_benchmark() -> None:
-    found = Counter(case.difficulty for case in BENCH.cases(1, 1000, "tuning", None))
+    found = Counter(case.difficulty for case in BENCH.cases(1, 900, "tuning", None))
 
-    assert found == {"clean": 250, "control": 100, "single": 450, "compound": 100, "adversarial": 100}
+    shares = {"clean": 225, "control": 90, "single": 405, "compound": 90, "adversarial": 90}
+    assert found == pytest.approx(shares, abs=5)  # each kind is rounded
+    assert min(Counter(case.kind for case in BENCH.cases(1, 1000, "tuning", None)).values()) >= 100
     assert {case.kind for case in BENCH.cases(1, 100, "tuning", None)} == set(KINDS)
 
 

@@ -39,6 +39,10 @@ ZEROS: Final = (
     "effect_orders_broken",
 )
 STARTED: Final = "SELECT conf ->> 'event_id' FROM dag_run WHERE dag_id = %s ORDER BY id"
+TRIES: Final = """
+SELECT ended_at, outcome, error FROM tradeloop.attempts
+WHERE run_id = (SELECT run_id FROM tradeloop.runs WHERE event_id = %s LIMIT 1) ORDER BY fence
+"""
 DEAD: Final = "SELECT count(*) FROM tradeloop.dead_letters"
 
 
@@ -120,7 +124,7 @@ def measure(home: Path, name: str, seed: int, size: Size, *, of_the_seed: bool =
             figures = balance(_books(scene, feed, watch))
             leg.add(f"{name}: account", {"faults": len(faults), **figures})
             _aim(leg, name, figures, unsent, scene, _dead_letters(scene) if not of_the_seed else 0)
-            add_times(leg, name, _wounds(course, feed, watch), size.lease_s)
+            add_times(leg, name, _wounds(scene, course, feed, watch), size.lease_s)
     return leg
 
 
@@ -169,7 +173,7 @@ def _aim(leg: Leg, name: str, figures: dict[str, Figure], unsent: int, scene: Sc
         leg.notes.append(f"Servers that ended by themselves and were started again: {', '.join(scene.fell)}.")
 
 
-def _wounds(course: Course, feed: Feed, watch: Watch) -> list[Wound]:
+def _wounds(scene: Scene, course: Course, feed: Feed, watch: Watch) -> list[Wound]:
     found = []
     for index, (fault, at, answered_at) in enumerate(course.wounds):
         since = at if fault.part in LEASES else answered_at
@@ -185,11 +189,23 @@ def _wounds(course: Course, feed: Feed, watch: Watch) -> list[Wound]:
         )
         found.append(wound)
         if wound.alone and fault.part in LEASES and (wound.longest_s or 0.0) > SLOW_S:
-            say(f"chaos: {fault.number + 1}: {fault.part} {fault.kind} was felt for {wound.longest_s:.1f} s")
-            for sent, decided in _waits(feed, watch, at, until):
-                if decided is not None and decided - max(sent, since) > SLOW_S:
-                    say(f"chaos: {fault.number + 1}: sent {sent - at:+.1f} s, decided {decided - at:+.1f} s")
+            _tell_slow(scene, feed, watch, wound, until)
     return found
+
+
+def _tell_slow(scene: Scene, feed: Feed, watch: Watch, wound: Wound, until: float) -> None:
+    """Of the events that waited long: when they came and went, and what each try of their run met."""
+    for sent in list(feed.sent.values()):
+        decided = watch.first_at.get(sent.event_id)
+        if sent.at >= until - CALM_S or decided is None or decided - max(sent.at, wound.at) <= SLOW_S:
+            continue
+        with psycopg.connect(scene.stack.settings.database_url) as connection:
+            tries = connection.execute(TRIES, [sent.event_id]).fetchall()
+        told = "; ".join(f"{ended:%H:%M:%S.%f} {outcome} {error[:100]}" for ended, outcome, error in tries)
+        say(
+            f"chaos: {wound.fault.number + 1}: {sent.effect}, sent {sent.at - wound.at:+.1f} s, "
+            f"decided {decided - wound.at:+.1f} s; tries that ended badly: {told or 'none'}"
+        )
 
 
 def _waits(feed: Feed, watch: Watch, at: float, until: float) -> list[tuple[float, float | None]]:

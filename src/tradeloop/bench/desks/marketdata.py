@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Final  # Any: an event's data
+from statistics import fmean
+from typing import Any, Final, Protocol  # Any: an event's data
 
 import numpy as np
 
 from tradeloop.bench.desks.case import Case, Difficulty, Split, generator
 from tradeloop.bench.desks.marketdata_controls import CLEAN, CONTROLS
 from tradeloop.bench.desks.marketdata_defects import PUBLISHES, ROW_DEFECTS, A, E, Kind, N, Q, R, Random, Truth, applied
+from tradeloop.bench.desks.marketdata_pairs import results
 from tradeloop.bench.desks.marketdata_series import Draft, Source
 from tradeloop.bench.desks.marketdata_wider import WIDER
 from tradeloop.bench.desks.marketdata_words import whispered
@@ -34,6 +36,15 @@ _TOGETHER: Final = (
 )
 _PAIRS: Final = tuple(combinations(_TOGETHER, 2))
 _TRIES: Final = 60
+MANY: Final = 1000
+"""From so many cases on, every kind has at least FLOOR."""
+FLOOR: Final = 100
+AIMS: Final = (
+    ("anomaly_recall", "anomalies found", 0.985),
+    ("anomaly_precision", "findings that are anomalies", 0.99),
+    ("crash_confirmed_held", "crash days wrongly held, with a second source; at most,", 0.05),
+    ("small_spike_caught", "small spikes caught, with a second source", 0.90),
+)
 
 SINGLES: Final[dict[str, Kind]] = {name: applied(defect) for name, defect in ROW_DEFECTS.items()} | WIDER
 _DEAL: Final[tuple[Difficulty, ...]] = (
@@ -41,6 +52,15 @@ _DEAL: Final[tuple[Difficulty, ...]] = (
     "clean", "single", "compound", "clean", "single", "control", "single", "clean", "single", "adversarial",
 )  # fmt: skip
 """Of 20 cases: 5 clean, 2 controls, 9 single, 4 compound or adversarial."""
+
+
+class Answered(Protocol):
+    """What became of a case, as far as the aims look at it."""
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the answer is one of those that fit."""
+        ...
 
 
 class MarketdataBench:
@@ -59,6 +79,36 @@ class MarketdataBench:
             difficulty = _DEAL[number % len(_DEAL)]
             turn = dealt[difficulty] = dealt.get(difficulty, -1) + 1
             yield case_of(source, seed, difficulty, turn)
+        if count < MANY:
+            return
+        kinds: dict[Difficulty, int] = {
+            "clean": len(CLEAN), "control": len(CONTROLS), "single": len(SINGLES), "compound": 1, "adversarial": 1,
+        }  # fmt: skip
+        for difficulty, number in kinds.items():
+            for turn in range(dealt[difficulty] + 1, FLOOR * number):
+                yield case_of(source, seed, difficulty, turn)
+
+    def real(self, data: Path) -> Iterator[tuple[str, dict[str, int], bool]]:
+        """Series of a vendor with real defects, repaired ones and clean ones, and whether each is as it has to be.
+
+        Every event of a raw series must be found and none invented in a clean one. Of a repaired one nobody knows
+        which other findings are true: it is shown and not judged.
+        """
+        for folder in sorted({path.parent for path in data.rglob("*-fixed.csv")}):
+            for one in results(folder, self.desk):
+                figures = {"events": one.events, "found": one.found, "invented": one.invented}
+                yield one.name, figures, one.found == one.events and (one.name.endswith("-fixed") or not one.invented)
+
+    def aims(self, answered: Sequence[Answered], scores: Mapping[str, float]) -> list[tuple[str, bool]]:
+        """What the desk must reach."""
+        right = fmean(float(one.is_right) for one in answered)
+        aims = [(f"batch decisions {right:.4f} right; target 0.96", right >= 0.96)]
+        for name, words, target in AIMS:
+            if name in scores:
+                value = scores[name]
+                met = value <= target if name == "crash_confirmed_held" else value >= target
+                aims.append((f"{words} {value:.4f}; target {target:g}", met))
+        return aims
 
     def score(self, case: Case, facts: dict[str, Any], decision: Decision) -> Mapping[str, float]:
         """Recall and precision of anomalies, crash days held, small spikes caught, and the yardstick's answers."""
@@ -112,7 +162,7 @@ def _kind(difficulty: Difficulty, turn: int) -> tuple[str, Kind]:
     name = list(kinds)[turn % len(kinds)]
     if difficulty != "adversarial":
         return name, kinds[name]
-    return f"words_{name}", lambda source, random: whispered(*kinds[name](source, random), random)
+    return "words", lambda source, random: whispered(*kinds[name](source, random), random)
 
 
 def _together(source: Source, random: Random, names: tuple[str, ...]) -> tuple[Draft, Truth]:

@@ -114,6 +114,7 @@ async def _measured(bench: Bench, wanted: Wanted) -> Leg:
     leg.add("scores", scores)
     for model, answered in found.items():
         leg.add(f"with {model}", _with_model(answered))
+    _add_real(leg, bench, wanted.data)
     unsafe = sum(one.is_unsafe for answered in found.values() for one in answered)
     total = sum(len(answered) for answered in found.values())
     leg.aim(f"{unsafe} unsafe automatic actions in {total:,} answers, any model; target 0", met=unsafe == 0)
@@ -122,6 +123,17 @@ async def _measured(bench: Bench, wanted: Wanted) -> Leg:
     for one in [one for answered in found.values() for one in answered if one.is_unsafe][:5]:
         leg.notes.append(f"unsafe: {one.case.case_id} {one.case.kind}: {one.outcome} {one.error}")
     return leg
+
+
+def _add_real(leg: Leg, bench: Bench, data: Path | None) -> None:
+    """What the folder holds of real defects whose repair is known."""
+    found = list(getattr(bench, "real", lambda _: ())(data)) if data else []
+    for name, figures, _ in found:
+        leg.add(f"real: {name}", figures)
+    if found:
+        missed = [name for name, _, is_right in found if not is_right]
+        told = f"; not so: {', '.join(missed)}" if missed else ""
+        leg.aim(f"{len(found)} real series, every event found and none invented in clean ones{told}", met=not missed)
 
 
 @contextmanager

@@ -17,6 +17,9 @@ from tradeloop.domain.decisions import Decision
 
 SHARES: Final = {"clean": 0.25, "control": 0.10, "single": 0.45, "compound": 0.10, "adversarial": 0.10}
 """Of all cases, by difficulty; within one, evenly over its kinds."""
+MANY: Final = 1000
+"""From so many cases on, every kind has at least FLOOR."""
+FLOOR: Final = 100
 
 
 class Answered(Protocol):
@@ -43,7 +46,7 @@ class SettlementBench:
         """Labelled cases; all synthetic, so `data` is not looked at."""
         for kind, (difficulty, _) in KINDS.items():
             beside = sum(other == difficulty for other, _ in KINDS.values())
-            for number in range(max(1, round(count * SHARES[difficulty] / beside))):
+            for number in range(max(FLOOR if count >= MANY else 1, round(count * SHARES[difficulty] / beside))):
                 yield made(kind, number, split, generator(seed, "settlement", kind, number, split))
 
     def score(self, case: Case, facts: dict[str, Any], decision: Decision) -> Mapping[str, float]:
