@@ -39,6 +39,8 @@ TradeloopError
 ├── ModelUnavailable          operator: no model answered in time, sensibly and within its budget; policy decides
 │   ├── ModelFailed           one model of the chain gave no answer that fits
 │   └── BudgetSpent           a budget of tokens or cost would be overspent
+├── ToolUnavailable           operator: a tool of an MCP server gave no answer; the specialist goes on without
+│   └── ToolRefused           it is not the tool that was allowed: unknown, changed, or it writes
 ├── CassetteMiss              developer: a recording of a model's answers does not hold this question
 ├── OutcomeUnknown            human: nobody but a person can tell whether an effect happened
 ├── EffectSettled             caller: the effect's outcome is known already
@@ -312,6 +314,16 @@ class ModelFailed(ModelUnavailable):
 
 class BudgetSpent(ModelUnavailable):
     """A budget of tokens or cost would be overspent."""
+
+
+class ToolUnavailable(TradeloopError):
+    """A tool of an MCP server gave no answer; the specialist goes on without."""
+
+    exit_code = 7
+
+
+class ToolRefused(ToolUnavailable):
+    """The tool is not the one that was allowed."""
 
 
 class CassetteMiss(TradeloopError):

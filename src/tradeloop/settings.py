@@ -128,6 +128,9 @@ class Settings(BaseSettings):
     model_replay: Path | None = None
     """Such a file, to answer from; no model is asked."""
 
+    tools: Path | None = None
+    """YAML file of the MCP servers whose tools agents may have; used only where a model is configured."""
+
     wake_port: int = Field(default=0, ge=0, le=65535)
     """UDP port on loopback where Airflow's scheduler wakes the relay; 0: no wake-ups, the sweep's interval alone."""
     sweep: bool = True
@@ -175,7 +178,7 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
-    @field_validator("webhooks", "model_key_file", "model_record", "model_replay", mode="before")
+    @field_validator("webhooks", "model_key_file", "model_record", "model_replay", "tools", mode="before")
     @classmethod
     def _absent(cls, value: object) -> object:
         return value or None

@@ -29,7 +29,7 @@ from tradeloop.domain.canonical import canonical_json
 from tradeloop.domain.decisions import Decision
 from tradeloop.errors import DecisionInvalid, WorkflowInvalid
 from tradeloop.gate.allowed import Allowed
-from tradeloop.ports import Agents
+from tradeloop.ports import Agents, Tools
 
 ENTRY_POINT_GROUP: Final = "tradeloop.workflows"
 
@@ -91,6 +91,8 @@ class GraphContext:
     """Rehearsed unless the engine gives the ledger's: LangGraph's own server and Studio never start an effect."""
     agents: Agents | None = None
     """The model gateway; None when no model is configured."""
+    tools: Tools | None = None
+    """Tools from outside, for specialists; None when none is allowed."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, *_: Any) -> core_schema.CoreSchema:

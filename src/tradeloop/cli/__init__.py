@@ -32,6 +32,7 @@ COMMANDS = (
     "topics",
     "doctor",
     "models",
+    "tools",
     "new",
     "schema",
     "bench",

@@ -136,9 +136,10 @@ def _compared(one: Compared) -> dict[str, Any]:
 
 
 async def _forked(prefix: str, step: str, model: str) -> tuple[RunView, Forked]:
-    from tradeloop.cli.context import open_database, stack_settings
+    from tradeloop.cli.context import open_database, stack_settings, with_model
     from tradeloop.engine.fork import fork as forked
     from tradeloop.errors import WorkflowMissing
+    from tradeloop.llm.tools import open_tools
     from tradeloop.store.checkpoints import CheckpointStore
     from tradeloop.store.history import RunHistory
     from tradeloop.workflow import load_workflows
@@ -150,21 +151,23 @@ async def _forked(prefix: str, step: str, model: str) -> tuple[RunView, Forked]:
         if workflow is None:
             raise WorkflowMissing(f"no workflow of this installation answers {view.event_type}")
         agents = _agents(settings, model)
-        return view, await forked(workflow, CheckpointStore(database), view.run_id, step, agents)
+        async with open_tools(with_model(settings, model)) as tools:
+            return view, await forked(workflow, CheckpointStore(database), view.run_id, step, agents, tools)
 
 
 async def _shadowed(since: str, policy: Path | None, model: str, desk: str) -> list[Compared]:
-    from tradeloop.cli.context import open_database, stack_settings
+    from tradeloop.cli.context import open_database, stack_settings, with_model
     from tradeloop.engine import shadow as shadows
+    from tradeloop.llm.tools import open_tools
     from tradeloop.store.past import PastDecisions
 
     settings = stack_settings()
     after = datetime.now(UTC) - period(since)
     workflows = _workflows(settings, policy)
     agents = _agents(settings, model)
-    async with open_database(settings) as database:
+    async with open_database(settings) as database, open_tools(with_model(settings, model)) as tools:
         past = _past(PastDecisions(database).each(after, desk))
-        return [one async for one in shadows.shadow(past, workflows, agents)]
+        return [one async for one in shadows.shadow(past, workflows, agents, tools)]
 
 
 async def _past(rows: AsyncIterator[dict[str, Any]]) -> AsyncIterator[PastDecision]:

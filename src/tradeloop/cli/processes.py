@@ -137,6 +137,7 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
     from tradeloop.engine.worker import Worker, WorkerOptions
     from tradeloop.kafka.consumer import KafkaSource
     from tradeloop.llm.opening import open_gateway
+    from tradeloop.llm.tools import open_tools
     from tradeloop.store.budgets import PostgresBudgets
     from tradeloop.store.checkpoints import CheckpointStore
     from tradeloop.store.database import Database
@@ -153,6 +154,7 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
         CheckpointStore(database, patience_s=settings.lease_s) as saver,
         AirflowClient.from_settings(settings) as airflow,
         Webhooks(targets) as webhooks,
+        open_tools(settings) as tools,
     ):
         inbox = PostgresInbox(database, settings.dead_letters_topic)
         runner = Runner(
@@ -163,6 +165,7 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
             instance=settings.instance,
             environment=settings.environment,
             agents=open_gateway(settings, PostgresBudgets(database)),
+            tools=tools,
         )
         options = WorkerOptions(
             desks=tuple(sorted(set(desks.values()))),

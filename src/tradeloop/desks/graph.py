@@ -35,7 +35,8 @@ class DeskState(GraphState, total=False):
     consults: bool
     """Whether agents are asked."""
     opinions: Annotated[list[dict[str, Any]], operator.add]
-    """Of each specialist: role, findings of its tool, outcome, cited, rationale, model; or `failed`."""
+    """Of each specialist: role, findings of its tool, outcome, cited, rationale, model; or `failed`.
+    `told`: digests of what tools from outside said, which is quoted to the specialist and kept nowhere."""
     proposal: dict[str, Any] | None
     """The decider's, as a decision; None when no agent gave a sensible answer."""
 
@@ -120,7 +121,12 @@ class _Nodes:
         one = next(each for each in self._desk.specialists if each.name == state["role"])
         findings = one.tool(state["header"], state["facts"], self._root).get("findings", [])
         opinion: Json = {"role": one.name, "findings": findings}
-        answer = await self._asked(self._question(state, one, findings), runtime)
+        question = self._question(state, one, findings)
+        told = await self._told_by_tools(state, one, runtime)
+        if told:
+            opinion["told"] = {name: sha256_hex(text.encode("utf-8", "surrogatepass")) for name, text in told.items()}
+            question = question.model_copy(update={"quoted": question.quoted | told})
+        answer = await self._asked(question, runtime)
         return {"opinions": [opinion | (answer.model_dump(mode="json") if answer else {"failed": True})]}
 
     async def decider(self, state: DeskState, runtime: Runtime[GraphContext]) -> Json:
@@ -169,6 +175,12 @@ class _Nodes:
         except ModelUnavailable:
             return None
 
+    async def _told_by_tools(self, state: Json, one: Specialist, runtime: Runtime[GraphContext]) -> dict[str, str]:
+        context = context_of(runtime)
+        if context.tools is None or context.agents is None:
+            return {}
+        return await context.tools.gather(self._desk.name, one.name, state["header"])
+
     def _question(self, state: dict[str, Any], one: Specialist, findings: list[Json]) -> Question:
         told = {"facts": state["facts"], "found_by_tool": findings}
         ids = (*_ids({"facts": state["facts"]}), *(str(finding["id"]) for finding in findings))
@@ -208,7 +220,7 @@ def _ids(state: Any) -> tuple[str, ...]:
 
 
 def _without_words(opinions: list[Json]) -> list[Json]:
-    return [{key: value for key, value in one.items() if key not in ("rationale", "model")} for one in opinions]
+    return [{key: value for key, value in one.items() if key not in ("rationale", "model", "told")} for one in opinions]
 
 
 def _words_of(opinions: list[Json]) -> dict[str, str]:

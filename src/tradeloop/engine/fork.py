@@ -17,7 +17,7 @@ from tradeloop.domain.decisions import Decision
 from tradeloop.engine.rehearsal import INTERRUPT
 from tradeloop.engine.steps import Step, steps_of
 from tradeloop.errors import NotFound
-from tradeloop.ports import Agents
+from tradeloop.ports import Agents, Tools
 from tradeloop.workflow import GraphContext, RehearsedActing, Workflow, decision_of
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
@@ -36,7 +36,12 @@ class Forked:
 
 
 async def fork(
-    workflow: Workflow, saver: BaseCheckpointSaver[Any], run_id: UUID, step: str = "", agents: Agents | None = None
+    workflow: Workflow,
+    saver: BaseCheckpointSaver[Any],
+    run_id: UUID,
+    step: str = "",
+    agents: Agents | None = None,
+    tools: Tools | None = None,
 ) -> Forked:
     """Take the stored state before `step` (its last time; the first step when empty) and go on from there.
 
@@ -63,7 +68,7 @@ async def fork(
     graph = workflow.graph.compile(checkpointer=memory)
     async with asyncio.timeout(workflow.timeout_s):
         state: dict[str, Any] = await graph.ainvoke(
-            None, config, context=GraphContext(acting=RehearsedActing(), agents=agents)
+            None, config, context=GraphContext(acting=RehearsedActing(), agents=agents, tools=tools)
         )
     steps = (await steps_of(memory, run_id))[taken:]
     decision = None if state.get(INTERRUPT) else decision_of(state)

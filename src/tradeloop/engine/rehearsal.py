@@ -10,13 +10,15 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from tradeloop.domain.decisions import Decision
 from tradeloop.domain.events import WorkflowEvent
-from tradeloop.ports import Agents
+from tradeloop.ports import Agents, Tools
 from tradeloop.workflow import GraphContext, RehearsedActing, Workflow, decision_of
 
 INTERRUPT = "__interrupt__"
 
 
-async def rehearse(workflow: Workflow, event: WorkflowEvent, agents: Agents | None = None) -> Decision | None:
+async def rehearse(
+    workflow: Workflow, event: WorkflowEvent, agents: Agents | None = None, tools: Tools | None = None
+) -> Decision | None:
     """Run the graph from its first node; None when it would wait for a person.
 
     Models and readers of the graph are called as ever; only effects are not.
@@ -29,6 +31,8 @@ async def rehearse(workflow: Workflow, event: WorkflowEvent, agents: Agents | No
     config: RunnableConfig = {"configurable": {"thread_id": str(event.event_id)}}
     async with asyncio.timeout(workflow.timeout_s):
         state: dict[str, Any] = await graph.ainvoke(
-            {"event": event.to_dict()}, config, context=GraphContext(acting=RehearsedActing(), agents=agents)
+            {"event": event.to_dict()},
+            config,
+            context=GraphContext(acting=RehearsedActing(), agents=agents, tools=tools),
         )
     return None if state.get(INTERRUPT) else decision_of(state)

@@ -22,7 +22,7 @@ from tradeloop.effects.effector import Effector
 from tradeloop.engine.effects import LedgeredActing
 from tradeloop.engine.parsed import ParsedEvents
 from tradeloop.errors import DecisionInvalid, RunTimedOut, TradeloopError, WorkflowMissing
-from tradeloop.ports import Agents, EffectLedger, FencedThreads
+from tradeloop.ports import Agents, EffectLedger, FencedThreads, Tools
 from tradeloop.workflow import GraphContext, Workflow, decision_of
 
 DECISION_RECORDED: Final = "decision.recorded"
@@ -43,6 +43,7 @@ class Runner:
         instance: str,
         environment: str = "development",
         agents: Agents | None = None,
+        tools: Tools | None = None,
     ) -> None:
         self._saver = saver
         self._ledger = ledger
@@ -50,6 +51,7 @@ class Runner:
         self._instance = instance
         self._environment = environment
         self._agents = agents
+        self._tools = tools
         self.parsed = ParsedEvents()
         """What the intake has read already."""
         self._fenced_saver = saver if isinstance(saver, FencedThreads) else None
@@ -82,7 +84,8 @@ class Runner:
         try:
             async with asyncio.timeout(workflow.timeout_s) as limit:
                 with self._fenced(owner, claim):
-                    state = await self._invoke(claim, event, workflow, GraphContext(acting=acting, agents=self._agents))
+                    context = GraphContext(acting=acting, agents=self._agents, tools=self._tools)
+                    state = await self._invoke(claim, event, workflow, context)
         except TimeoutError as problem:
             if not limit.expired():
                 raise  # a time-out of the graph's own

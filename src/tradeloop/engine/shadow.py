@@ -11,7 +11,7 @@ from tradeloop.domain.decisions import Decision
 from tradeloop.domain.events import WorkflowEvent
 from tradeloop.engine.rehearsal import rehearse
 from tradeloop.errors import TradeloopError
-from tradeloop.ports import Agents
+from tradeloop.ports import Agents, Tools
 from tradeloop.workflow import Workflow
 
 
@@ -45,14 +45,17 @@ class Compared:
 
 
 async def shadow(
-    past: AsyncIterator[PastDecision], workflows: Mapping[str, Workflow], agents: Agents | None = None
+    past: AsyncIterator[PastDecision],
+    workflows: Mapping[str, Workflow],
+    agents: Agents | None = None,
+    tools: Tools | None = None,
 ) -> AsyncIterator[Compared]:
     """Decide each of these events anew; those whose type no workflow answers are left out."""
     async for one in past:
         workflow = workflows.get(one.event_type)
         if workflow is None:
             continue
-        task = asyncio.ensure_future(_again(workflow, one, agents))
+        task = asyncio.ensure_future(_again(workflow, one, agents, tools))
         await asyncio.wait({task})  # a graph may raise anything
         raised = task.exception()
         if raised is None:
@@ -62,5 +65,5 @@ async def shadow(
             yield Compared(one, None, text)
 
 
-async def _again(workflow: Workflow, past: PastDecision, agents: Agents | None) -> Decision | None:
-    return await rehearse(workflow, WorkflowEvent.from_json(past.payload), agents)
+async def _again(workflow: Workflow, past: PastDecision, agents: Agents | None, tools: Tools | None) -> Decision | None:
+    return await rehearse(workflow, WorkflowEvent.from_json(past.payload), agents, tools)

@@ -34,6 +34,7 @@ from tradeloop.ports.engine import (
     Tended,
     TopicPartition,
 )
+from tradeloop.ports.tools import Tools
 
 __all__ = [
     "Accepted",
@@ -63,6 +64,7 @@ __all__ = [
     "Switches",
     "TaskAttempt",
     "Tended",
+    "Tools",
     "TopicPartition",
     "Used",
 ]

@@ -20,6 +20,7 @@ from tradeloop.engine.relay import Relay
 from tradeloop.engine.runner import Runner
 from tradeloop.engine.worker import Worker, WorkerOptions
 from tradeloop.kafka.messages import to_record
+from tradeloop.ports import Agents, Tools
 from tradeloop.testing.log import MemoryLog
 from tradeloop.testing.store import MemoryStore
 
@@ -58,11 +59,21 @@ class House:
     log: MemoryLog = field(default_factory=MemoryLog)
     saver: InMemorySaver = field(default_factory=InMemorySaver)
     board: Board = field(default_factory=Board)
+    agents: Agents | None = None
+    tools: Tools | None = None
 
     def worker(self, *workflows: Workflow, source: Any = None, **options: Any) -> Worker:
         known = {workflow.event_type: workflow for workflow in workflows}
         desks = {event_type: workflow.desk for event_type, workflow in known.items()}
-        runner = Runner(known, self.saver, self.store, {"note": self.board}, instance="tests")
+        runner = Runner(
+            known,
+            self.saver,
+            self.store,
+            {"note": self.board},
+            instance="tests",
+            agents=self.agents,
+            tools=self.tools,
+        )
         return Worker(
             source or self.log.reader(EVENTS),
             Intake(self.store, GROUP, desks, dict(reversed(runner.versions)), runner.parsed),
