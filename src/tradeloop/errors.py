@@ -36,6 +36,16 @@ TradeloopError
 ├── ActionDiverged            human: a run wants another action than the one that stands in its slot
 ├── ActionForbidden           human: a graph wants what its desk's allow-list does not hold
 ├── SwitchedOff               human: somebody stopped the desk's effects; the run waits for the release
+├── GateClosed                operator: the approval policy cannot be read; nothing is released
+├── GateFull                  human: too many questions of the desk wait for people already
+├── ReleaseHeld               platform: the ledger holds an effect back whose approval does not stand
+├── AnswerRefused             caller: an answer to an approval did not count
+│   ├── AnswerInvalid         what it must say is missing: reason, facts relied on, the digest's last four digits
+│   ├── AnswerForbidden       this person may not answer: no authority, their own request, or they have voted
+│   ├── AnswerTooLate         it is closed: answered, expired or cancelled
+│   └── AnswerStale           the action changed: the answer was for another digest or version
+├── Unauthenticated           caller: no valid token, key or session
+├── Forbidden                 caller: the role does not allow this
 ├── ModelUnavailable          operator: no model answered in time, sensibly and within its budget; policy decides
 │   ├── ModelFailed           one model of the chain gave no answer that fits
 │   └── BudgetSpent           a budget of tokens or cost would be overspent
@@ -291,6 +301,75 @@ class SwitchedOff(TradeloopError):
     retriable = True
     attempts = 1_000_000_000
     """A stop may last for days, and nothing is wrong with the run."""
+
+
+class GateClosed(TradeloopError):
+    """The approval policy cannot be read: nothing that needs it is released."""
+
+    retriable = True
+    attempts = 1_000_000_000
+    """Fail closed, and nothing is wrong with the run."""
+
+
+class GateFull(TradeloopError):
+    """Too many questions of the desk wait for people already; this one is asked later."""
+
+    actor = "human"
+    retriable = True
+    attempts = 1_000_000_000
+
+
+class ReleaseHeld(TradeloopError):
+    """The ledger holds the effect back: no approval of exactly this action stands."""
+
+    actor = "platform"
+    retriable = True
+
+
+class AnswerRefused(TradeloopError):
+    """The answer did not count; nothing was changed."""
+
+    actor = "caller"
+    exit_code = 5
+
+
+class AnswerInvalid(AnswerRefused):
+    """The answer lacks what it must say."""
+
+    exit_code = 2
+
+    def __init__(self, message: str = "", *, field: str = "", where: str = "", hint: str = "") -> None:
+        super().__init__(message, where=where, hint=hint)
+        self.field = field
+        """Which field of the answer."""
+
+
+class AnswerForbidden(AnswerRefused):
+    """This person may not answer here."""
+
+    exit_code = 4
+
+
+class AnswerTooLate(AnswerRefused):
+    """Nobody can answer any more."""
+
+
+class AnswerStale(AnswerRefused):
+    """The action is another one now."""
+
+
+class Unauthenticated(TradeloopError):
+    """No valid token, key or session."""
+
+    actor = "caller"
+    exit_code = 4
+
+
+class Forbidden(TradeloopError):
+    """The role does not allow this."""
+
+    actor = "caller"
+    exit_code = 4
 
 
 class ModelUnavailable(TradeloopError):

@@ -16,6 +16,7 @@ from tradeloop.ports.airflow import (
     RunHistory,
     TaskAttempt,
 )
+from tradeloop.ports.approvals import Approvals, Ask
 from tradeloop.ports.budgets import Budgets, Limits, ModelCall, Used
 from tradeloop.ports.engine import (
     Accepted,
@@ -41,7 +42,9 @@ __all__ = [
     "Agents",
     "AirflowApi",
     "Answer",
+    "Approvals",
     "Arrival",
+    "Ask",
     "AssetEventPage",
     "AssetEventRow",
     "Budgets",
