@@ -83,7 +83,7 @@ class Quoted:
 
 def facts_of(approval: Approval) -> list[Fact]:
     """The evidence; what speaks against the action stands first."""
-    found = [_fact(one) for one in _listed(approval.context.get("facts"))]
+    found = [fact_of(one) for one in _listed(approval.context.get("facts"))]
     return sorted(found, key=lambda one: not one.against)
 
 
@@ -118,9 +118,9 @@ def quoted_of(approval: Approval) -> Quoted | None:
     model = given.get("model")
     named: Mapping[str, Any] = model if isinstance(model, Mapping) else {}
     known = {one.id for one in facts_of(approval)}
-    author = str(named.get("name") or model or "a model")
-    if named.get("prompt_hash"):
-        author += f", prompt {str(named['prompt_hash'])[:8]}"
+    author = str(given.get("name") or named.get("name") or model or "a model")
+    if prompt := given.get("prompt_hash") or named.get("prompt_hash"):
+        author += f", prompt {str(prompt)[:8]}"
     text = given.get("rationale") or given.get("text") or named.get("rationale") or ""
     cited = [str(one) for one in _sequence(given.get("cited"))]
     return Quoted(author, str(text), str(given.get("outcome") or ""), tuple((one, one in known) for one in cited))
@@ -223,7 +223,8 @@ def difference(now: object, after: object) -> str:
     return f"{found:+,f}".replace("-", "−") if found else "0"
 
 
-def _fact(given: Mapping[str, Any]) -> Fact:
+def fact_of(given: Mapping[str, Any]) -> Fact:
+    """One finding or fact, in whatever form a desk tells it."""
     rest = "; ".join(f"{name} {value_words(value)}" for name, value in given.items() if name not in NAMED)
     return Fact(
         id=str(given.get("id", "")),
