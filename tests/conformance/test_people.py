@@ -59,6 +59,8 @@ async def test_a_principal_comes_back_as_it_was_added(store: Store) -> None:
     assert await store.people.find("anna.k") == ANNA
     assert await store.people.all() == [ANNA]
     assert await store.audited() == [("principal_added", "anna.k", "root.r")]
+    assert await store.people.principal("anna.k") == ANNA
+    assert await store.people.principal("ben.o") is None
     with pytest.raises(NotFound):
         await store.people.find("ben.o")
 

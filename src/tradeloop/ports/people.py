@@ -16,6 +16,10 @@ class People(Protocol):
         """The principal of that name, active or not. Raises NotFound."""
         ...
 
+    async def principal(self, name: str) -> Principal | None:
+        """The principal of that name, active or not; None when there is none."""
+        ...
+
     async def all(self) -> list[Principal]:
         """Everybody, by name; those who were removed, too."""
         ...

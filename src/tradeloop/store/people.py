@@ -37,10 +37,15 @@ class PostgresPeople:
         Raises:
             NotFound: there is none.
         """
-        row = await self._database.row("SELECT " + COLUMNS + " FROM principals p WHERE p.name = %s", (storable(name),))
-        if row is None:
+        found = await self.principal(name)
+        if found is None:
             raise unknown(name)
-        return Principal.model_validate(row)
+        return found
+
+    async def principal(self, name: str) -> Principal | None:
+        """The principal of that name, active or not; None when there is none."""
+        row = await self._database.row("SELECT " + COLUMNS + " FROM principals p WHERE p.name = %s", (storable(name),))
+        return Principal.model_validate(row) if row else None
 
     async def all(self) -> list[Principal]:
         """Everybody, by name; those who were removed, too."""

@@ -39,6 +39,10 @@ class MemoryPeople:
             raise NotFound(f"there is nobody called {name!r}.")
         return self._people[name]
 
+    async def principal(self, name: str) -> Principal | None:
+        """The principal of that name; None when there is none."""
+        return self._people.get(name)
+
     async def all(self) -> list[Principal]:
         """Everybody, by name."""
         return [self._people[name] for name in sorted(self._people)]
