@@ -24,6 +24,8 @@ COMMANDS = (
     "audit",
     "effects",
     "switch",
+    "people",
+    "keys",
     "dlq",
     "hindsight",
     "report",

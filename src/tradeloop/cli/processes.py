@@ -146,6 +146,7 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
     from tradeloop.store.database import Database
     from tradeloop.store.effects import PostgresEffects
     from tradeloop.store.inbox import PostgresInbox
+    from tradeloop.store.people import PostgresPeople
     from tradeloop.store.runs import PostgresRuns
     from tradeloop.workflow import load_workflows
 
@@ -169,7 +170,7 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
             environment=settings.environment,
             agents=open_gateway(settings, PostgresBudgets(database)),
             tools=tools,
-            gate=Gate(PolicySource(settings.gate_policy), PostgresApprovals(database), None),
+            gate=Gate(PolicySource(settings.gate_policy), PostgresApprovals(database), PostgresPeople(database)),
         )
         options = WorkerOptions(
             desks=tuple(sorted(set(desks.values()))),

@@ -35,6 +35,7 @@ from tradeloop.ports.engine import (
     Tended,
     TopicPartition,
 )
+from tradeloop.ports.people import People, Sessions
 from tradeloop.ports.tools import Tools
 
 __all__ = [
@@ -60,10 +61,12 @@ __all__ = [
     "ModelCall",
     "Outbox",
     "OutboxRow",
+    "People",
     "Publisher",
     "Question",
     "RunHistory",
     "Runs",
+    "Sessions",
     "Switches",
     "TaskAttempt",
     "Tended",
