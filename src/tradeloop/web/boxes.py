@@ -9,7 +9,7 @@ from datetime import datetime
 from tradeloop.domain.approvals import Approval, ApprovalState
 from tradeloop.domain.people import Principal
 from tradeloop.gate.ballot import FRESH_SIGN_IN, why_not
-from tradeloop.web.question import CHANNELS, Change, ended_words, facts_of, is_hidden, progress
+from tradeloop.web.question import CHANNELS, Change, ended_words, facts_of, is_hidden, progress, through
 from tradeloop.web.troubles import Trouble
 
 
@@ -97,7 +97,7 @@ def box_for(
         return closed(approval, now, typed)
     mine = next((vote for vote in approval.votes if vote.principal == me.name), None)
     if mine is not None:
-        lines = (f"You said {mine.answer} {CHANNELS.get(mine.channel, mine.channel)}: {mine.reason}", _missing(approval))
+        lines = (f"You said {mine.answer}{through(mine)}: {mine.reason}", _missing(approval))
         return Box("Your answer is recorded", lines=lines, state=approval.state.value, progress=progress(approval))
     obstacle = why_not(approval, me)
     others = bool(approval.votes)
@@ -134,7 +134,7 @@ def closed(approval: Approval, now: datetime, typed: str = "") -> Box:
         at = f"{approval.deadline_at:%H:%M:%SZ}"
         return Box(f"Expired at {at}, rejected", lines=("Nobody answered in time.",), state="expired", typed=typed)
     when = approval.closed_at or approval.answered_at
-    at = f" at {when:%H:%M:%SZ}" if when and when.date() == now.date() else f" on {when:%Y-%m-%d %H:%M:%SZ}" if when else ""
+    at = _at(when, now)
     if approval.state is ApprovalState.EXPIRED:
         heading = f"Expired{at}, rejected"
     else:
@@ -159,7 +159,7 @@ def history_of(versions: Sequence[Approval], me: Principal) -> list[dict[str, ob
                     "at": vote.at,
                     "what": "answered" if hidden else f"{vote.answer}d" if vote.answer == "approve" else "rejected",
                     "who": "another person" if hidden else vote.principal,
-                    "where": CHANNELS.get(vote.channel, vote.channel),
+                    "where": CHANNELS.get(vote.channel, vote.channel) or "on the page",
                     "words": "shown when you have answered" if hidden else _words(vote.reason, vote.relied_on),
                 }
             )
@@ -171,6 +171,12 @@ def history_of(versions: Sequence[Approval], me: Principal) -> list[dict[str, ob
 
 def _words(reason: str, relied_on: Sequence[str]) -> str:
     return f"{reason} (relied on {', '.join(relied_on)})" if relied_on else reason
+
+
+def _at(when: datetime | None, now: datetime) -> str:
+    if when is None:
+        return ""
+    return f" at {when:%H:%M:%SZ}" if when.date() == now.date() else f" on {when:%Y-%m-%d %H:%M:%SZ}"
 
 
 def _missing(approval: Approval) -> str:

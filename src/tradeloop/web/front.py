@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from uuid import UUID
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -224,6 +225,8 @@ class PageRoute(APIRoute):
                 return await _to_sign_in(request, problem)
             except (TradeloopError, HTTPException) as problem:
                 return await told(request, trouble_of(problem))
+            except RequestValidationError:
+                return await told(request, Trouble(404, "not_found", f"no page has the address {request.url.path[:200]}."))
 
         return in_words
 

@@ -29,11 +29,12 @@ RAISED: Final = {
 }
 NAMED: Final = frozenset({"id", "sentence", "source", "at", "against", "kind", "rule", "value", "stale"})
 CHANNELS: Final = {
-    "web": "on the page",
-    "cli": "by command",
+    "web": "",
+    "cli": "through the command line",
     "api": "through the API",
     "airflow": "through Airflow Required Actions",
 }
+"""How an answer came; on the page is nothing to be told."""
 PHRASES: Final = (
     "checked against the second source",
     "checked with the counterparty",
@@ -88,14 +89,13 @@ def facts_of(approval: Approval) -> list[Fact]:
 
 
 def changes_of(approval: Approval) -> list[Change]:
-    """Field, now, after, difference: of what the desk says will change, and of every parameter of the action."""
-    told = [_change(one) for one in _listed(approval.context.get("consequences")) if "field" in one]
-    known = {one.field for one in told}
-    return told + [
-        Change(name, "—", value_words(value), "")
-        for name, value in approval.action.params.items()
-        if name not in known
-    ]
+    """Field, now, after, difference, as the desk tells what will change."""
+    return [_change(one) for one in _listed(approval.context.get("consequences")) if "field" in one]
+
+
+def params_of(approval: Approval) -> list[tuple[str, str]]:
+    """Every parameter of the action, as it is bound by the digest."""
+    return [(name, value_words(value)) for name, value in approval.action.params.items()]
 
 
 def sentences_of(approval: Approval) -> list[str]:
@@ -177,7 +177,7 @@ def ended_words(approval: Approval) -> str:
         case ApprovalState.PENDING:
             return "waits for an answer"
         case ApprovalState.REJECTED if last is not None and last.answer == "reject":
-            return f"Rejected by {last.principal} {CHANNELS.get(last.channel, last.channel)}"
+            return f"Rejected by {last.principal}{through(last)}"
         case ApprovalState.EXPIRED:
             return "Expired: nobody answered in time, so it counts as rejected"
         case ApprovalState.CANCELLED:
@@ -187,6 +187,12 @@ def ended_words(approval: Approval) -> str:
         case _:
             by = " and ".join(vote.principal for vote in approval.approvals) or "nobody"
             return f"Approved by {by}"
+
+
+def through(vote: Vote) -> str:
+    """`, through the command line`; nothing for an answer on the page."""
+    told = CHANNELS.get(vote.channel, vote.channel)
+    return f", {told}" if told else ""
 
 
 def progress(approval: Approval) -> str:

@@ -36,6 +36,7 @@ TONES: Final = {
     "discarded": ("ended", "slash"),
     "released": ("done", "check"),
     "never stopped": ("ended", "minus"),
+    "skipped": ("ended", "minus"),
     "soon": ("waiting", "clock"),
     "overdue": ("refused", "octagon"),
 }
@@ -93,13 +94,19 @@ def environment() -> Environment:
 
 def page(template: str, around: Surroundings, values: Mapping[str, Any]) -> str:
     """The whole page."""
-    return environment().get_template(template).render(around=around, **values)
+    return environment().get_template(template).render(_context(around, values))
 
 
 def region(template: str, around: Surroundings, values: Mapping[str, Any], block: str = REGION) -> str:
     """One block of it."""
     found = environment().get_template(template)
-    return "".join(found.blocks[block](found.new_context({"around": around, **values})))
+    return "".join(found.blocks[block](found.new_context(_context(around, values))))
+
+
+def _context(around: Surroundings, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a template sees; the macros of `parts.html` are in `parts`, also where a block is rendered alone."""
+    parts = environment().get_template("parts.html").make_module({"around": around})
+    return {**values, "around": around, "parts": parts}
 
 
 def icon(name: str, word: str = "") -> Markup:

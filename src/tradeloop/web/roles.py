@@ -31,7 +31,6 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
             "page_search",
             "page_letters",
             "page_letter",
-            "page_letter_raw",
             "page_switch",
             "page_desks",
             "page_desk",
@@ -60,7 +59,7 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
         ),
         APPROVERS,
     ),
-    **dict.fromkeys(("send_rehearse", "send_replay", "send_discard"), OPERATORS),
+    **dict.fromkeys(("page_letter_raw", "send_rehearse", "send_replay", "send_discard"), OPERATORS),
     "send_stop": STOPPERS,
     "send_release": frozenset({Role.ADMINISTRATOR}),
 }

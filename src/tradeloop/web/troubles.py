@@ -37,11 +37,11 @@ class Trouble:
     detail: str
     where: str = ""
     next: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
     field: str = ""
     typed: str = ""
     """What the person had typed, so that it is not lost."""
     trace: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:

@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
 
+from tradeloop.api.evidence import bundle_of
 from tradeloop.domain.runs import RunView
-from tradeloop.errors import NotFound
 from tradeloop.store.overview import Wanted
 from tradeloop.web import headers
 from tradeloop.web.cases import case_for
@@ -69,13 +69,11 @@ async def decisions(request: Request) -> Response:
 
 @router.get("/decisions/{prefix}/bundle.zip", name="page_bundle")
 async def bundle(request: Request, prefix: str) -> Response:
-    """The evidence bundle of a decision, where this installation makes them."""
-    maker = getattr(front_of(request).services, "bundles", None)
-    if maker is None:
-        raise NotFound("this installation makes no evidence bundles on the page.", hint=f"tradeloop decisions bundle {prefix[:8]}")
-    found = await front_of(request).services.days.find(prefix)
-    made: bytes = await maker.of(found.decision_id)
-    name = f"decision-{str(found.decision_id)[:8]}.zip"
+    """The evidence bundle of a decision, where this installation seals its audit."""
+    front = front_of(request)
+    run = await front.services.days.find(prefix)
+    made = await bundle_of(front.services, run)
+    name = f"decision-{str(run.decision_id)[:8]}.zip"
     known = headers.security() | {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(made, media_type="application/zip", headers=known)
 

@@ -53,7 +53,7 @@
     const field = kept();
     let text = "";
     try { text = sessionStorage.getItem(store()) || ""; } catch {}
-    if (field) { if (!field.value && text) field.value = text; return; }
+    if (field) { if (!field.value && text && !$("#offered")) field.value = text; return; }
     const place = $("#typed-kept");
     if (place && text && !$("#typed") && !place.dataset.sent) {
       place.textContent = `You had typed: ${text}`;
