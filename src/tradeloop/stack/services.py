@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -19,6 +20,7 @@ SERVICES: dict[str, tuple[str, ...]] = {
     # The relay checks its permissions in Airflow at its start; the worker needs Airflow only for its first effect.
     "relay": ("database", "topics", "api-server"),
     "worker": ("database", "topics"),
+    "api": ("database",),
 }
 """Commands of tradeloop that run as parts, and what each needs first. Each logs `<name>_started` when it is ready."""
 
@@ -35,6 +37,10 @@ def database_step(context: Context) -> Part:
         from tradeloop.store import migrations
 
         migrations.migrate(context.address("database_url"))
+        if not context.settings.database_url:  # the stack's own: another one has people of its own
+            from tradeloop.stack.people import make_people
+
+            make_people(context.address("database_url"), context.home.root)
 
     return Part("database", "tradeloop's tables", ("postgres",), prepare=migrate)
 
@@ -57,6 +63,8 @@ def settings_in_use(context: Context) -> Settings:
         update["airflow_password"] = SecretStr(str(update["airflow_password"]))
     if "wake_port" in update:
         update["wake_port"] = int(str(update["wake_port"]))
+    if "api_url" in update:
+        update["api_port"] = urlsplit(str(update["api_url"])).port
     update["home"] = context.home.root
     for name in ("dags_folder", "reference_root"):
         update[name] = Path(getattr(context.settings, name)).expanduser().resolve()
@@ -77,6 +85,7 @@ def _text(value: object) -> str:
 
 
 def _service(context: Context, name: str) -> Part:
+    port = urlsplit(context.address("api_url")).port or 0 if name == "api" else 0
     return Part(
         name=name,
         label=name,
@@ -88,6 +97,7 @@ def _service(context: Context, name: str) -> Part:
             f"{PREFIX}LOG_FORMAT": "json",
         },
         ready=_says(f"{name}_started"),
+        port=port,
         ready_within_s=60.0,
         stop_within_s=8.0,
     )
