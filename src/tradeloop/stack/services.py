@@ -37,10 +37,6 @@ def database_step(context: Context) -> Part:
         from tradeloop.store import migrations
 
         migrations.migrate(context.address("database_url"))
-        if not context.settings.database_url:  # the stack's own: another one has people of its own
-            from tradeloop.stack.people import make_people
-
-            make_people(context.address("database_url"), context.home.root)
 
     return Part("database", "tradeloop's tables", ("postgres",), prepare=migrate)
 
@@ -86,10 +82,18 @@ def _text(value: object) -> str:
 
 def _service(context: Context, name: str) -> Part:
     port = urlsplit(context.address("api_url")).port or 0 if name == "api" else 0
+
+    def prepare() -> None:
+        if name == "api" and not context.settings.database_url:  # the stack's own: another one has people of its own
+            from tradeloop.stack.people import make_people
+
+            make_people(context.address("database_url"), context.home.root)
+
     return Part(
         name=name,
         label=name,
         needs=SERVICES[name],
+        prepare=prepare,
         command=lambda: [sys.executable, "-m", "tradeloop", name],
         environment=lambda: {
             **python_environment(),
