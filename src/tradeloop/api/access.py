@@ -60,7 +60,7 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
 
 
 async def admitted(request: Request) -> None:
-    """Let a request through that its caller may make; a dependency of every route.
+    """Let a request through that its caller may make; every route asks this first.
 
     Raises:
         Unauthenticated: nobody asks.

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, Final  # Any: JSON
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import FastAPI
 
 from tradeloop.api import access, problems
 from tradeloop.api.guard import Guard
@@ -47,7 +47,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.services = services
     problems.install(app)
     for router in ROUTERS:
-        _include(app, router)
+        app.include_router(router)
     if find_spec(PAGES):
         app.include_router(import_module(PAGES).router(services))
     app.add_middleware(Guard, metrics=services.metrics, is_secure=services.cookies.is_secure)
@@ -86,7 +86,3 @@ def _told(document: dict[str, Any]) -> dict[str, Any]:
                 operation["security"] = [{"bearer": []}]
                 operation["x-roles"] = sorted(roles)
     return document
-
-
-def _include(app: FastAPI, router: APIRouter) -> None:
-    app.include_router(router, dependencies=[Depends(access.admitted)])

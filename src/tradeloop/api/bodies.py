@@ -8,6 +8,7 @@ from typing import Any  # Any: JSON
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from tradeloop.api.access import admitted
 from tradeloop.api.problems import Refusal
 from tradeloop.domain.events import decode_object
 from tradeloop.errors import EventNotJson
@@ -31,7 +32,7 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route that reads its body so, and takes JSON alone."""
+    """A route that asks who calls before it reads a byte, reads its body so, and takes JSON alone."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler with the strict request in front."""
@@ -39,6 +40,7 @@ class StrictRoute(APIRoute):
         has_body = self.body_field is not None
 
         async def strict(request: Request) -> Response:
+            await admitted(request)
             kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
             if has_body and kind != "application/json":
                 raise Refusal(

@@ -45,7 +45,7 @@ def changed_action(services: Services, approval: Approval, params: dict[str, Any
     wanted = requirement(policy, action, around)
     if wanted.pattern is Pattern.DENY:
         raise Refusal(422, "denied", f"policy denies it, rule {wanted.rule}: {wanted.why}.", field="body.params")
-    return action, strictest(wanted, approval.requirement), policy.hash
+    return action, strictest(wanted, approval.requirement), policy.digest
 
 
 def escalated(wanted: Requirement) -> Requirement:

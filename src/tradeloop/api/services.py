@@ -142,5 +142,5 @@ def plain(value: Any) -> Any:
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Everything on a pool of its own; the database need not answer yet."""
     settings.require("database_url")
-    async with Database(settings.database_url, size=POOL) as database:
+    async with Database.of(settings, size=POOL) as database:
         yield services(settings, database)

@@ -44,7 +44,7 @@ def worker() -> None:
 
     settings = stack_settings()
     settings.require("database_url", "kafka_bootstrap")
-    _serve(settings, lambda stop: _worker(settings, stop))
+    serve(settings, lambda stop: _worker(settings, stop))
 
 
 def relay() -> None:
@@ -53,10 +53,11 @@ def relay() -> None:
 
     settings = stack_settings()
     settings.require("database_url", "kafka_bootstrap")
-    _serve(settings, lambda stop: _relay(settings, stop))
+    serve(settings, lambda stop: _relay(settings, stop))
 
 
-def _serve(settings: Settings, serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+def serve(settings: Settings, work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run a process's work until SIGTERM or Ctrl-C, with its logs as the settings say."""
     import asyncio
 
     from tradeloop.observability import configure_logging
@@ -67,7 +68,7 @@ def _serve(settings: Settings, serve: Callable[[asyncio.Event], Awaitable[None]]
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await serve(stop)
+        await work(stop)
         _leave_threads_behind()
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -154,7 +155,7 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
     desks = {event_type: workflow.desk for event_type, workflow in workflows.items()}
     targets = load_targets(settings.webhooks, settings.webhook_hosts, settings.webhook_secret)
     async with (
-        Database(settings.database_url) as database,
+        Database.of(settings) as database,
         CheckpointStore(database, patience_s=settings.lease_s) as saver,
         AirflowClient.from_settings(settings) as airflow,
         Webhooks(targets) as webhooks,
@@ -229,7 +230,7 @@ async def _relay(settings: Settings, stop: asyncio.Event) -> None:
     from tradeloop.store.retention import LOCK_TIMEOUT_MS, PostgresRetention
 
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(Database(settings.database_url))
+        database = await stack.enter_async_context(Database.of(settings))
         publisher = KafkaPublisher(settings.kafka_bootstrap)
         stack.callback(publisher.close)
         sweep: Sweeping | None = None
@@ -241,7 +242,11 @@ async def _relay(settings: Settings, stop: asyncio.Event) -> None:
                 sweep = Sweeps(sweep, Lifecycle(AirflowRunHistory(airflow), publisher, captures, settings))
         chore: Housekeeping | None = None
         if settings.clean_interval_s:
-            patient = Database(settings.database_url, size=1, lock_timeout_ms=LOCK_TIMEOUT_MS)
+            patient = Database.of(
+                settings,
+                size=1,
+                lock_timeout_ms=LOCK_TIMEOUT_MS,
+            )
             chore = Housekeeping(PostgresRetention(await stack.enter_async_context(patient)), settings.keep_days)
         relay = Relay(
             PostgresOutbox(database),
