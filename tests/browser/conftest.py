@@ -128,4 +128,6 @@ async def visit(browser: Browser, premises: Premises) -> AsyncIterator[Visit]:
 async def pictured(page: Page, name: str, *, whole: bool = True) -> None:
     """A screenshot for people, kept beside the test's cache."""
     await asyncio.to_thread(PICTURES.mkdir, parents=True, exist_ok=True)
-    await page.screenshot(path=PICTURES / f"{name}.png", full_page=whole, caret="initial")  # hiding it would break the CSP
+    await page.screenshot(
+        path=PICTURES / f"{name}.png", full_page=whole, caret="initial"
+    )  # hiding it would break the CSP

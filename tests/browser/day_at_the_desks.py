@@ -44,7 +44,9 @@ class Records:
     """engine.worker.Source from a list."""
 
     def __init__(self, values: Sequence[tuple[str, bytes]]) -> None:
-        self._batches = [[Received("workflow-events", TOPIC, 0, at, key.encode(), value) for at, (key, value) in enumerate(values)]]
+        self._batches = [
+            [Received("workflow-events", TOPIC, 0, at, key.encode(), value) for at, (key, value) in enumerate(values)]
+        ]
 
     async def batch(self) -> list[Received]:
         if self._batches:
@@ -87,7 +89,9 @@ async def decide(database_url: str, workflows: Mapping[str, Workflow]) -> int:
     values = events()
     async with Database(database_url) as database, CheckpointStore(database) as saver:
         gate = Gate(PolicySource(None), PostgresApprovals(database))
-        runner = Runner(workflows, saver, PostgresEffects(database), {"trigger_dag": Started()}, instance="local", gate=gate)
+        runner = Runner(
+            workflows, saver, PostgresEffects(database), {"trigger_dag": Started()}, instance="local", gate=gate
+        )
         intake = Intake(PostgresInbox(database, ""), "g2", {kind: one.desk for kind, one in workflows.items()})
         options = WorkerOptions(tuple(NAMES), "workflow-decisions", lease_s=15, drain_s=5)
         worker = Worker(Records(values), intake, PostgresRuns(database, ""), runner, options)

@@ -113,7 +113,9 @@ class Premises:
                 self._services = services(self.settings, database, workflows)
                 await self._people()
                 await PostgresRuns(database, "").enlist(self._owner, "test", 3600)
-                config = uvicorn.Config(create_app(self._services), host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=2)
+                config = uvicorn.Config(
+                    create_app(self._services), host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=2
+                )
                 self._server = uvicorn.Server(config)
                 serving = asyncio.create_task(self._server.serve())
                 while not self._server.started and not serving.done():
@@ -219,7 +221,9 @@ class Premises:
         assert self.services.approvals is not None
         return self.do(self.services.approvals.get(approval.approval_id))
 
-    def answer(self, approval: Approval, voter: Principal, answer: str = "approve", reason: str = "", **more: Any) -> Approval:
+    def answer(
+        self, approval: Approval, voter: Principal, answer: str = "approve", reason: str = "", **more: Any
+    ) -> Approval:
         """Somebody's answer by another way than the page."""
         assert self.services.approvals is not None
         given = {"answer": answer, "digest": approval.digest, "reason": reason or "second source is late, not wrong"}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from conftest import Visit, pictured
 from playwright.async_api import Page, expect
 from premises import ANNA, BEN, DORA, Premises, needs
 
+from conftest import Visit, pictured
 from tradeloop.domain.approvals import ApprovalState, ApprovalStep, Pattern
 
 REASON = "feed B says 68.92, so the rows are held"
@@ -19,7 +19,9 @@ async def answered(page: Page, answer: str, reason: str = REASON) -> None:
     await page.get_by_role("button", name=answer, exact=True).click()
 
 
-async def test_an_analyst_approves_by_mouse_after_reading_and_is_led_to_the_next(visit: Visit, premises: Premises) -> None:
+async def test_an_analyst_approves_by_mouse_after_reading_and_is_led_to_the_next(
+    visit: Visit, premises: Premises
+) -> None:
     asked, following = premises.ask(needs(tier=2, deadline_s=60)), premises.ask(needs(deadline_s=61))
     page = await visit.page("anna.k", "/inbox")
     row = page.locator(f"#row-{str(asked.approval_id)[:8]}")
@@ -32,8 +34,12 @@ async def test_an_analyst_approves_by_mouse_after_reading_and_is_led_to_the_next
     assert "fat finger" not in await page.content(), "the model's text is not even in the page before it is opened"
     reject, approve = (page.get_by_role("button", name=name, exact=True) for name in ("Reject", "Approve"))
     sizes = [await one.bounding_box() for one in (reject, approve)]
-    assert sizes[0] and sizes[1] and sizes[0]["x"] < sizes[1]["x"]
-    assert [round(sizes[0][side]) for side in ("width", "height")] == [round(sizes[1][side]) for side in ("width", "height")]
+    assert sizes[0]
+    assert sizes[1]
+    assert sizes[0]["x"] < sizes[1]["x"]
+    assert [round(sizes[0][side]) for side in ("width", "height")] == [
+        round(sizes[1][side]) for side in ("width", "height")
+    ]
     await pictured(page, "story-asked")
 
     await answered(page, "Approve")
@@ -119,7 +125,9 @@ async def test_of_two_people_at_once_one_wins_and_the_other_reads_who_and_keeps_
 async def test_an_answer_that_comes_late_gets_409_in_the_box(visit: Visit, premises: Premises) -> None:
     asked = premises.ask()
     page = await visit.page("anna.k", f"/approvals/{asked.approval_id}")
-    await page.evaluate("document.querySelector('#answer').removeAttribute('hx-get'); htmx.process(document.body, true)")
+    await page.evaluate(
+        "document.querySelector('#answer').removeAttribute('hx-get'); htmx.process(document.body, true)"
+    )
     premises.answer(asked, BEN, "reject")
     async with page.expect_response("**/answer") as response:
         await answered(page, "Approve")
@@ -128,10 +136,14 @@ async def test_an_answer_that_comes_late_gets_409_in_the_box(visit: Visit, premi
     await expect(page.locator("#typed")).to_have_text(REASON)
 
 
-async def test_a_changed_action_gets_412_the_difference_and_the_reason_offered(visit: Visit, premises: Premises) -> None:
+async def test_a_changed_action_gets_412_the_difference_and_the_reason_offered(
+    visit: Visit, premises: Premises
+) -> None:
     asked = premises.ask()
     stale = await visit.page("anna.k", f"/approvals/{asked.approval_id}")
-    await stale.evaluate("document.querySelector('#answer').removeAttribute('hx-get'); htmx.process(document.body, true)")
+    await stale.evaluate(
+        "document.querySelector('#answer').removeAttribute('hx-get'); htmx.process(document.body, true)"
+    )
     other = await visit.page("ben.o", f"/approvals/{asked.approval_id}/change")
     await other.get_by_label("price").fill("68.92")
     await other.get_by_label("Reason").fill("feed B has the right price")
@@ -198,7 +210,9 @@ async def test_an_old_session_signs_in_again_for_tier_three_and_what_was_typed_i
     await expect(page.get_by_label("Reason")).to_have_value(REASON)
 
 
-async def test_a_question_whose_time_is_up_shows_no_buttons_by_the_servers_clock(visit: Visit, premises: Premises) -> None:
+async def test_a_question_whose_time_is_up_shows_no_buttons_by_the_servers_clock(
+    visit: Visit, premises: Premises
+) -> None:
     asked = premises.ask(needs(deadline_s=5))
     page = await visit.page("anna.k", f"/approvals/{asked.approval_id}")
     await expect(page.get_by_role("button", name="Approve", exact=True)).to_be_visible()
@@ -252,7 +266,7 @@ async def test_questions_of_one_cause_are_rejected_together_and_never_approved_t
     questions = [premises.ask(context=context) for _ in range(3)]
     page = await visit.page("ben.o", "/inbox?group=1")
     group = page.locator("section", has_text="3 of one cause: feed B late since 15:10Z")
-    assert await group.get_by_role("button", name=re.compile("approve", re.I)).count() == 0
+    assert await group.get_by_role("button", name=re.compile("approve", re.IGNORECASE)).count() == 0
     await group.get_by_text("Reject all 3 with one reason").click()
     await group.locator("textarea").fill("the feed is late, so nothing is done")
     premises.answer(questions[0], ANNA, "reject")

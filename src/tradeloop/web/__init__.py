@@ -1,4 +1,4 @@
-"""The web page: server-rendered, for people who have eight screens already; mounted by the API where it is installed."""
+"""The web page: server-rendered, for people who have eight screens already; mounted by the API."""
 
 from __future__ import annotations
 

@@ -90,7 +90,12 @@ def form_for(
 
 
 def box_for(
-    approval: Approval, me: Principal, now: datetime, names: Sequence[str], problem: Trouble | None = None, typed: str = ""
+    approval: Approval,
+    me: Principal,
+    now: datetime,
+    names: Sequence[str],
+    problem: Trouble | None = None,
+    typed: str = "",
 ) -> Box:
     """The box as this person sees it now; `names` can answer."""
     if not approval.state.is_open or approval.deadline_at <= now:
@@ -102,8 +107,10 @@ def box_for(
     obstacle = why_not(approval, me)
     others = bool(approval.votes)
     if obstacle:
-        lines = (f"{obstacle[:1].upper()}{obstacle[1:]}",)
-        return Box("Another person answers", lines=lines, typed=typed, can_answer_names=tuple(names[:8]), problem=problem)
+        told = f"{obstacle[:1].upper()}{obstacle[1:]}"
+        return Box(
+            "Another person answers", lines=(told,), typed=typed, can_answer_names=tuple(names[:8]), problem=problem
+        )
     return Box("Your answer", can_answer=True, progress=progress(approval), others=others, problem=problem)
 
 
@@ -135,10 +142,7 @@ def closed(approval: Approval, now: datetime, typed: str = "") -> Box:
         return Box(f"Expired at {at}, rejected", lines=("Nobody answered in time.",), state="expired", typed=typed)
     when = approval.closed_at or approval.answered_at
     at = _at(when, now)
-    if approval.state is ApprovalState.EXPIRED:
-        heading = f"Expired{at}, rejected"
-    else:
-        heading = f"{ended_words(approval)}{at}"
+    heading = f"Expired{at}, rejected" if approval.state is ApprovalState.EXPIRED else f"{ended_words(approval)}{at}"
     lines = [f"{vote.principal}: {vote.reason}" for vote in approval.votes]
     if approval.note and approval.note not in heading:
         lines.append(approval.note)
@@ -165,7 +169,9 @@ def history_of(versions: Sequence[Approval], me: Principal) -> list[dict[str, ob
             )
         ended = one.closed_at
         if ended and one.state not in (ApprovalState.REJECTED, ApprovalState.APPROVED):
-            rows.append({"at": ended, "what": one.state.value, "who": "tradeloop", "where": "the gate", "words": one.note})
+            rows.append(
+                {"at": ended, "what": one.state.value, "who": "tradeloop", "where": "the gate", "words": one.note}
+            )
     return sorted(rows, key=lambda row: str(row["at"]))
 
 
@@ -181,4 +187,6 @@ def _at(when: datetime | None, now: datetime) -> str:
 
 def _missing(approval: Approval) -> str:
     missing = approval.requirement.needs - len(approval.approvals)
-    return f"Approved {len(approval.approvals)} of {approval.requirement.needs}: waits for {missing} more, another person."
+    return (
+        f"Approved {len(approval.approvals)} of {approval.requirement.needs}: waits for {missing} more, another person."
+    )

@@ -196,7 +196,9 @@ async def shown(
 def plain(request: Request, template: str, around: Surroundings, values: Mapping[str, Any]) -> Response:
     """A fragment that has no page of its own."""
     front = front_of(request)
-    return HTMLResponse(page(template, around, values), headers=headers.security(front.ancestors if around.frame else "'none'"))
+    return HTMLResponse(
+        page(template, around, values), headers=headers.security(front.ancestors if around.frame else "'none'")
+    )
 
 
 def seen(url: str) -> Response:
@@ -226,7 +228,9 @@ class PageRoute(APIRoute):
             except (TradeloopError, HTTPException) as problem:
                 return await told(request, trouble_of(problem))
             except RequestValidationError:
-                return await told(request, Trouble(404, "not_found", f"no page has the address {request.url.path[:200]}."))
+                return await told(
+                    request, Trouble(404, "not_found", f"no page has the address {request.url.path[:200]}.")
+                )
 
         return in_words
 
@@ -250,5 +254,3 @@ async def _to_sign_in(request: Request, problem: Unauthenticated) -> Response:
         frame = "&frame=1" if request.query_params.get("frame") == "1" else ""
         return RedirectResponse(f"/login?next={quote(here, safe='')}{frame}", 303, headers.security())
     return await told(request, trouble_of(problem))
-
-

@@ -71,7 +71,9 @@ def nodes_of(
     for name in names:
         mine = taken.get(name, [])
         state = "current" if name == current else "done" if mine else "not taken"
-        found.append(Node(name, state, sum(s for _, s in mine) if mine else None, mine[-1][0] if mine else None, len(mine)))
+        found.append(
+            Node(name, state, sum(s for _, s in mine) if mine else None, mine[-1][0] if mine else None, len(mine))
+        )
     return found
 
 
@@ -92,7 +94,7 @@ def drawing(shape: Shape, nodes: Sequence[Node]) -> Markup:
     parts = [_edge(a, b, places, known) for a, b in shape.edges if a in places and b in places]
     parts += [_node(known[name], *place) for name, place in places.items()]
     words = ", ".join(f"{node.name} {node.state}" for node in nodes)
-    return Markup(
+    return Markup(  # noqa: S704 - every text in it went through `markup`
         f'<svg viewBox="0 0 {px(width)} {px(height)}" width="{px(width)}" height="{px(height)}" role="img" '
         f'aria-labelledby="graph-t graph-d"><title id="graph-t">The graph of this run</title>'
         f'<desc id="graph-d">{markup(words, 2000)}</desc>{"".join(parts)}</svg>'
@@ -127,7 +129,8 @@ def _edge(a: str, b: str, places: Mapping[str, tuple[float, float]], known: Mapp
     look = "taken" if taken else "untaken"
     if x2 <= x1 - WIDE:  # backwards: beneath
         down = max(y1, y2) + HIGH
-        line = f"M{px(x1 - WIDE / 2)} {px(y1 + HIGH / 2)}Q{px((x1 + x2) / 2)} {px(down)} {px(x2 + WIDE / 2)} {px(y2 + HIGH / 2)}"
+        first, last = f"{px(x1 - WIDE / 2)} {px(y1 + HIGH / 2)}", f"{px(x2 + WIDE / 2)} {px(y2 + HIGH / 2)}"
+        line = f"M{first}Q{px((x1 + x2) / 2)} {px(down)} {last}"
         return f'<path class="edge {look}" d="{line}"/>'
     if x2 - x1 > GAP_X + 1 and abs(y1 - y2) < 1:  # over what lies between
         top = y1 - HIGH / 2 - 6
@@ -142,13 +145,11 @@ def _edge(a: str, b: str, places: Mapping[str, tuple[float, float]], known: Mapp
 def _node(node: Node, x: float, y: float) -> str:
     look = {"done": "taken", "current": "current", "not taken": "untaken"}[node.state]
     took = span(node.took_s) if node.took_s is not None else {"current": "here now"}.get(node.state, "not taken")
-    told = f"{took}, {node.times} times" if node.times > 1 else took
+    told = markup(fitted(f"{took}, {node.times} times" if node.times > 1 else took, WIDE - 12))
     name = fitted(node.name, WIDE - 16)
     middle = x + WIDE / 2
     return (
         f'<rect class="node {look}" x="{px(x)}" y="{px(y)}" width="{px(WIDE)}" height="{px(HIGH)}" rx="4"/>'
         f'<text class="t b" x="{px(middle)}" y="{px(y + 18)}" text-anchor="middle">{markup(name)}</text>'
-        f'<text class="m" x="{px(middle)}" y="{px(y + 34)}" text-anchor="middle">{markup(fitted(told, WIDE - 12))}</text>'
+        f'<text class="m" x="{px(middle)}" y="{px(y + 34)}" text-anchor="middle">{told}</text>'
     )
-
-

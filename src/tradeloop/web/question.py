@@ -1,4 +1,4 @@
-"""An approval as its page shows it: evidence first, then what would happen, the rule, the model's words, the history."""
+"""An approval as its page shows it: evidence, what would happen, the rule, the model's words."""
 
 from __future__ import annotations
 
@@ -143,7 +143,11 @@ def against(earlier: Approval, later: Approval) -> list[Change]:
 def question_of(approval: Approval) -> str:
     """What is asked: never what is advised."""
     told = approval.context.get("question")
-    return told if isinstance(told, str) and told else f"{approval.subject}: {approval.action.kind} {approval.action.target}"
+    return (
+        told
+        if isinstance(told, str) and told
+        else f"{approval.subject}: {approval.action.kind} {approval.action.target}"
+    )
 
 
 def amount_of(approval: Approval) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,13 +36,12 @@ class Leg:
         return max(0.0, (self.end - self.begin).total_seconds())
 
 
-def legs_of(points: Sequence[tuple[str, datetime | None]], people: Sequence[tuple[str, datetime, datetime]]) -> list[Leg]:
+def legs_of(
+    points: Sequence[tuple[str, datetime | None]], people: Sequence[tuple[str, datetime, datetime]]
+) -> list[Leg]:
     """Legs between the moments that are known, and those in which a person was waited for."""
     known = [(name, at) for name, at in points if at is not None]
-    legs = [
-        Leg(f"{before} → {after}", begin, end)
-        for (before, begin), (after, end) in zip(known[:-1], known[1:], strict=True)
-    ]
+    legs = [Leg(f"{before} → {after}", begin, end) for (before, begin), (after, end) in itertools.pairwise(known)]
     return legs + [Leg(name, begin, end, person=True) for name, begin, end in people]
 
 
@@ -51,7 +51,7 @@ def drawing(legs: Sequence[Leg]) -> Markup:
         return Markup("")
     ordered = sorted(legs, key=lambda leg: (leg.begin, leg.person))
     begin = min(leg.begin for leg in ordered)
-    whole = max(max((leg.end - begin).total_seconds() for leg in ordered), 0.001)
+    whole = max(*((leg.end - begin).total_seconds() for leg in ordered), 0.001)
     place = _Place(ordered, begin, whole)
     height = len(ordered) * ROW + 34
     parts = [
@@ -62,9 +62,10 @@ def drawing(legs: Sequence[Leg]) -> Markup:
         y = row * ROW + 4
         x1, x2 = place.of(leg.begin), place.of(leg.end)
         wide = max(x2 - x1, 2.0)
+        name, look = markup(fitted(leg.name, LEFT - 14)), "leg person" if leg.person else "leg"
         told = f"person {span(leg.seconds)}" if leg.person else span(leg.seconds)
-        parts.append(f'<text class="t" x="{px(LEFT - 10)}" y="{px(y + 13)}" text-anchor="end">{markup(fitted(leg.name, LEFT - 14))}</text>')
-        parts.append(f'<rect class="leg{" person" if leg.person else ""}" x="{px(x1)}" y="{px(y)}" width="{px(wide)}" height="16"/>')
+        parts.append(f'<text class="t" x="{px(LEFT - 10)}" y="{px(y + 13)}" text-anchor="end">{name}</text>')
+        parts.append(f'<rect class="{look}" x="{px(x1)}" y="{px(y)}" width="{px(wide)}" height="16"/>')
         parts.append(f'<text class="m" x="{px(x1 + wide + 6)}" y="{px(y + 13)}">{markup(told)}</text>')
     bottom = len(ordered) * ROW + 6
     right = WIDTH - RIGHT
@@ -76,7 +77,7 @@ def drawing(legs: Sequence[Leg]) -> Markup:
     words = f"{span(whole)} in all" + (", axis broken" if place.broken else "")
     parts.append(f'<text class="m" x="{px(right)}" y="{px(bottom + 18)}" text-anchor="end">{words}</text>')
     told = "; ".join(f"{leg.name} {span(leg.seconds)}" for leg in ordered)
-    return Markup(
+    return Markup(  # noqa: S704 - every text in it went through `markup`
         f'<svg viewBox="0 0 {px(WIDTH)} {px(height)}" width="{px(WIDTH)}" height="{px(height)}" role="img" '
         f'aria-labelledby="road-t road-d"><title id="road-t">Time line of the event</title>'
         f'<desc id="road-d">{markup(told, 2000)}</desc>{"".join(parts)}</svg>'

@@ -20,30 +20,40 @@ def why(run: RunView, approvals: Sequence[Approval] = (), ahead: RunView | None 
         approvals: of this run; only open ones matter here.
         ahead: an earlier event of the same subject that is still at work.
     """
+    if run.state.is_final:
+        return _ended(run)
     match run.state:
-        case RunState.QUEUED if ahead is not None:
-            return f"Waits: earlier event of {run.subject} still runs ({str(ahead.decision_id)[:8]}…)"
-        case RunState.QUEUED:
-            return "Waits for a free worker"
-        case RunState.RUNNING:
-            return "A worker is at it"
-        case RunState.RETRYING if run.error.startswith(SWITCHED_OFF):
-            return f"Rests: {run.error.removeprefix(SWITCHED_OFF)}"
         case RunState.RETRYING:
-            return f"Tries again, {count(run.fails, 'failure')} so far: {run.error or 'no word'}"
+            told = _tried(run)
         case RunState.PARKED:
-            return _asked([one for one in approvals if one.state.is_open])
+            told = _asked([one for one in approvals if one.state.is_open])
         case RunState.OUTCOME_UNKNOWN:
-            return f"Outcome unknown: {_effect(run)}; a person must say what happened"
+            told = f"Outcome unknown: {_effect(run)}; a person must say what happened"
         case RunState.VERSION_UNAVAILABLE:
-            return f"Graph version {run.graph_version[:8]} is no longer deployed: runs move takes it to another"
-        case RunState.DONE if run.decision is not None:
-            told = f"Decided {said(run.decision.outcome)} by {run.decision.decided_by}"
-            return f"{told}; {_effect(run)}" if run.effect else f"{told}; nothing was to be done"
-        case RunState.UNHANDLED:
-            return f"No desk answers {run.event_type}"
+            told = f"Graph version {run.graph_version[:8]} is no longer deployed: runs move takes it to another"
+        case RunState.RUNNING:
+            told = "A worker is at it"
         case _:
-            return f"{said(run.state.value).capitalize()}: {run.error}" if run.error else said(run.state.value).capitalize()
+            told = "Waits for a free worker"
+            if ahead is not None:
+                told = f"Waits: earlier event of {run.subject} still runs ({str(ahead.decision_id)[:8]}…)"
+    return told
+
+
+def _ended(run: RunView) -> str:
+    if run.state is RunState.UNHANDLED:
+        return f"No desk answers {run.event_type}"
+    if run.decision is None or run.state is not RunState.DONE:
+        word = said(run.state.value).capitalize()
+        return f"{word}: {run.error}" if run.error else word
+    told = f"Decided {said(run.decision.outcome)} by {run.decision.decided_by}"
+    return f"{told}; {_effect(run)}" if run.effect else f"{told}; nothing was to be done"
+
+
+def _tried(run: RunView) -> str:
+    if run.error.startswith(SWITCHED_OFF):
+        return f"Rests: {run.error.removeprefix(SWITCHED_OFF)}"
+    return f"Tries again, {count(run.fails, 'failure')} so far: {run.error or 'no word'}"
 
 
 def _asked(approvals: Sequence[Approval]) -> str:
@@ -61,4 +71,6 @@ def _effect(run: RunView) -> str:
 
 
 def _clock(at: datetime) -> str:
-    return at.strftime("%Y-%m-%d %H:%M:%SZ") if at.date() != datetime.now(at.tzinfo).date() else at.strftime("%H:%M:%SZ")
+    return (
+        at.strftime("%Y-%m-%d %H:%M:%SZ") if at.date() != datetime.now(at.tzinfo).date() else at.strftime("%H:%M:%SZ")
+    )

@@ -22,9 +22,7 @@ def spelled(text: str) -> str:
     if PLAIN.fullmatch(text):
         return text
     unified = text.replace("\r\n", "\n")
-    return "".join(
-        c if c == "\n" or (c.isprintable() and c not in INVISIBLE) else f"⟨U+{ord(c):04X}⟩" for c in unified
-    )
+    return "".join(c if c == "\n" or (c.isprintable() and c not in INVISIBLE) else f"⟨U+{ord(c):04X}⟩" for c in unified)
 
 
 def finalized(value: object) -> object:

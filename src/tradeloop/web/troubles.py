@@ -88,5 +88,9 @@ def trouble_of(problem: errors.TradeloopError | HTTPException) -> Trouble:
 
 
 def _part(problem: errors.TradeloopError) -> str:
-    names = {errors.DatabaseUnreachable: "PostgreSQL", errors.KafkaUnreachable: "Kafka", errors.AirflowUnreachable: "Airflow"}
+    names = {
+        errors.DatabaseUnreachable: "PostgreSQL",
+        errors.KafkaUnreachable: "Kafka",
+        errors.AirflowUnreachable: "Airflow",
+    }
     return next((name for kind, name in names.items() if isinstance(problem, kind)), "A part that this needs")

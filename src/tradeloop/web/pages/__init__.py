@@ -26,8 +26,8 @@ from tradeloop.web.pages import (
 )
 
 MODULES = (
-    files, session, me, stream, inbox, approval, answers, runs, decisions, events, search, letters, switch, desks, audit,
-    airflow,
+    files, session, me, stream, inbox, approval, answers, runs, decisions, events, search, letters, switch, desks,
+    audit, airflow,
 )  # fmt: skip
 
 

@@ -36,7 +36,11 @@ async def _found(request: Request, task_id: str) -> Response:
         "run_id": run_id or "?",
         "task_id": task_id,
         "rows": [
-            {"run": row.run, "why": row.why, "how": "its decision started this run" if how == "decision" else f"task {how}"}
+            {
+                "run": row.run,
+                "why": row.why,
+                "how": "its decision started this run" if how == "decision" else f"task {how}",
+            }
             for row, (_, how) in zip(rows, chosen, strict=True)
         ],
         "types": sorted(front.services.workflows),

@@ -128,7 +128,9 @@ def _late(asked: Approval, me: Principal, now: datetime, trouble: Trouble, typed
             typed=typed,
         )
     heading = "You have answered already" if any(vote.principal == me.name for vote in asked.votes) else "Not recorded"
-    return Box(heading, lines=(f"{trouble.detail[:1].upper()}{trouble.detail[1:]}",), state=asked.state.value, typed=typed)
+    return Box(
+        heading, lines=(f"{trouble.detail[:1].upper()}{trouble.detail[1:]}",), state=asked.state.value, typed=typed
+    )
 
 
 async def _stale(

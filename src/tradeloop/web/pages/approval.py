@@ -151,4 +151,3 @@ def _steps(asked: Approval) -> Sequence[dict[str, str]]:
             state = "approved" if given >= step.needs else "pending" if asked.state.is_open else "skipped"
         found.append({"state": state, "words": f"{given} of {step.needs}, {who}"})
     return found
-

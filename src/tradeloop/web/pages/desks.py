@@ -67,7 +67,11 @@ def tiles(desk: str, found: Coverage) -> list[tuple[str, str, str, str]]:
     waiting, ended = sum(found.open.values()), sum(found.ended.values())
     effects = ", ".join(f"{number:,} {said(word)}" for word, number in found.effects.items()) or "no decision had one"
     by = ", ".join(f"{number:,} by {who}" for who, number in found.decided_by.items()) or "nothing"
-    took = f"half of {found.decided:,} within it; the slowest {span(found.slowest_s)}" if found.median_s else "nothing was decided"
+    took = (
+        f"half of {found.decided:,} within it; the slowest {span(found.slowest_s)}"
+        if found.median_s
+        else "nothing was decided"
+    )
     return [
         ("received", f"{found.received:,}", f"events of the day; {found.doubles:,} came twice", f"/runs?desk={where}"),
         ("decided", f"{found.decided:,}", f"{by}; {found.degraded:,} degraded", f"/decisions?desk={where}"),
@@ -106,6 +110,8 @@ def _day(text: str) -> date:
         found = date.fromisoformat(text)
     except ValueError as problem:
         raise UsageInvalid(f"{text[:30]!r} is no day: 2026-11-23 is expected.") from problem
-    if not 1990 <= found.year or found > today:
-        raise UsageInvalid(f"{found.isoformat()} is still to come, or too long ago; in UTC today is {today.isoformat()}.")
+    if not found.year >= 1990 or found > today:
+        raise UsageInvalid(
+            f"{found.isoformat()} is still to come, or too long ago; in UTC today is {today.isoformat()}."
+        )
     return found

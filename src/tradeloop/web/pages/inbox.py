@@ -167,7 +167,9 @@ def _groups(rows: Sequence[Row], me: Principal) -> list[Group]:
     for row in rows:
         one = row.approval
         told = one.context.get("cause")
-        cause = told if isinstance(told, str) and told else f"{one.desk}, rule {one.requirement.rule}: {one.action.target}"
+        cause = (
+            told if isinstance(told, str) and told else f"{one.desk}, rule {one.requirement.rule}: {one.action.target}"
+        )
         by_cause.setdefault(cause, []).append(row)
     may = me.has(Role.APPROVER)
     return [

@@ -98,7 +98,9 @@ async def replay(request: Request) -> Response:
     """Put them back through the inbox: each once, in a transaction of its own."""
     results = await _results(_replays(request).replayed(await _wanted(request), rate=RATE))
     done = sum(one.state == "replayed" for one in results)
-    words = f"{done} of {len(results)} replayed. Closing this page changes nothing; doing it again goes on with the rest."
+    words = (
+        f"{done} of {len(results)} replayed. Closing this page changes nothing; doing it again goes on with the rest."
+    )
     return await shown(request, "rehearsed.html", {"heading": "Replay", "words": words, "rows": results, "passing": []})
 
 

@@ -97,7 +97,14 @@ async def _dag_run(front: Front, dag_id: str, dag_run_id: str) -> list[Hit]:
 async def _letter(front: Front, q: str) -> list[Hit]:
     rows = await front.services.letters.recent(LetterFilter(ids=(int(q),), state=None), 1)
     return [
-        Hit("dead letter", str(one.letter_id), f"/dead-letters/{one.letter_id}", one.cause, one.state.value, one.created_at)
+        Hit(
+            "dead letter",
+            str(one.letter_id),
+            f"/dead-letters/{one.letter_id}",
+            one.cause,
+            one.state.value,
+            one.created_at,
+        )
         for one in rows
     ]
 

@@ -47,7 +47,8 @@ async def _turned(request: Request, *, stopped: bool) -> Response:
     services = front_of(request).services
     changed = await services.switches.turn(scope, stopped=stopped, by=person_of(request).name, reason=reason)
     word = "stopped" if stopped else "released"
-    return seen(f"/switch?done={quote(f'{desk or EVERY_DESK} {word}' if changed else f'{desk or EVERY_DESK} was {word} already')}")
+    done = f"{desk or EVERY_DESK} {'' if changed else 'was '}{word}{'' if changed else ' already'}"
+    return seen(f"/switch?done={quote(done)}")
 
 
 async def _page(request: Request, trouble: Trouble | None = None, *, typed: str = "", desk: str = "") -> Response:
@@ -88,4 +89,6 @@ async def _scope(front: Front, scope: str, switch: Switch | None) -> dict[str, A
 
 def _verified(held: Held, since: datetime) -> str:
     at = f"{since:%H:%M:%S}.{since.microsecond // 1000:03d}Z"
-    return f"no new effect since {at}" if not held.begun else f"{held.begun} effects began after {at}: tell the engineers"
+    return (
+        f"no new effect since {at}" if not held.begun else f"{held.begun} effects began after {at}: tell the engineers"
+    )
