@@ -73,6 +73,8 @@ def page(rows: Sequence[T], limit: int, cursor: str) -> Page[T]:
 
 
 def _as(kind: type, place: Any) -> Any:
+    if not isinstance(place, str) and kind is not int:
+        raise ValueError
     if kind is datetime:
         moment = datetime.fromisoformat(place)
         if moment.tzinfo is None:
