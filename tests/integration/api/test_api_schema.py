@@ -6,6 +6,7 @@ SCHEMATHESIS_EXAMPLES: examples of an operation in the fuzzing phase; more of th
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from api_house import EVENT_TYPE, workflow
+from api_house import DESK, EVENT_TYPE, House, workflow
 
 from tradeloop.api.app import create_app
 from tradeloop.api.services import services
@@ -45,7 +46,7 @@ def served(api_database_url: str) -> Iterator[Served]:
     made: dict[str, object] = {}
 
     async def run() -> None:
-        settings = Settings(database_url=api_database_url, instance="fuzzed", api_rate=0, _env_file=None)
+        settings = Settings(database_url=api_database_url, instance="tests", api_rate=0, _env_file=None)
         async with Database(api_database_url, size=4) as database:
             parts = services(settings, database, {EVENT_TYPE: workflow()})
             everything = frozenset(Role) - {Role.SERVICE}
@@ -71,8 +72,32 @@ def served(api_database_url: str) -> Iterator[Served]:
     assert not thread.is_alive()
 
 
+@pytest.fixture
+async def existing(house: House) -> dict[str, str]:
+    """Ids of things that are there, so that more than 404 is met."""
+    (claim,) = await house.take_in()
+    decision_id = await house.finish(claim)
+    return {
+        "run_id": str(claim.run_id),
+        "event_id": str(claim.event_id),
+        "decision_id": str(decision_id),
+        "approval_id": str((await house.ask()).approval_id),
+        "letter_id": str(await house.bury(b"rubbish")),
+        "key": await house.unknown_effect(),
+        "event_type": EVENT_TYPE,
+        "desk": DESK,
+    }
+
+
 @pytest.mark.parametrize("with_key", [True, False], ids=["with a key", "without credentials"])
-def test_no_server_error_and_no_violation_of_the_document(served: Served, with_key: bool, tmp_path: Path) -> None:
+def test_no_server_error_and_no_violation_of_the_document(
+    served: Served, with_key: bool, tmp_path: Path, existing: dict[str, str]
+) -> None:
+    if with_key:
+        lines = [
+            f'"path.{name}" = {value if name == "letter_id" else json.dumps(value)}' for name, value in existing.items()
+        ]
+        (tmp_path / "schemathesis.toml").write_text("[parameters]\n" + "\n".join(lines) + "\n")
     words = [
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{served.url}/api/v1/openapi.json"),
         *("--phases", PHASES if with_key else "examples,coverage", "--checks", CHECKS, "--max-examples", EXAMPLES),
