@@ -35,6 +35,7 @@ from tradeloop.ports.engine import (
     Tended,
     TopicPartition,
 )
+from tradeloop.ports.required_actions import RequiredAction, RequiredActions
 from tradeloop.ports.tools import Tools
 
 __all__ = [
@@ -62,6 +63,8 @@ __all__ = [
     "OutboxRow",
     "Publisher",
     "Question",
+    "RequiredAction",
+    "RequiredActions",
     "RunHistory",
     "Runs",
     "Switches",
