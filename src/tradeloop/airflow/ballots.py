@@ -1,7 +1,7 @@
 """Takes answers over from Airflow's Required Actions: each recorded one is one vote of the person who gave it.
 
 A ballot box and never the gate: the vote goes through `ports.Approvals.answer` with that person's own authority, and
-what becomes of the task over there means nothing. Before an answer counts, what was shown is compared with what is asked.
+what becomes of the task over there means nothing. What was shown is held against what is asked before anything counts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tradeloop.domain.approvals import Approval, ApprovalFilter, ApprovalState, 
 from tradeloop.domain.canonical import utc_text
 from tradeloop.domain.people import ANYWHERE, SERVICE_NAMES, Principal
 from tradeloop.errors import AirflowRefused, AnswerRefused, NotFound
-from tradeloop.ports import Approvals, RequiredAction, RequiredActions
+from tradeloop.ports import Approvals, RefusedAnswers, RequiredAction, RequiredActions
 from tradeloop.settings import Settings
 
 log = structlog.get_logger()
@@ -36,8 +36,8 @@ FACT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]*")
 class People(Protocol):
     """Who a name is, as the table of people stands now."""
 
-    async def get(self, name: str) -> Principal | None:
-        """The principal of that name."""
+    async def find(self, name: str) -> Principal:
+        """The principal of that name, active or not. Raises NotFound."""
         ...
 
 
@@ -49,11 +49,18 @@ class Ballots:
     """
 
     def __init__(
-        self, actions: RequiredActions, approvals: Approvals, people: People, settings: Settings, web_url: str = ""
+        self,
+        actions: RequiredActions,
+        approvals: Approvals,
+        people: People,
+        refusals: RefusedAnswers,
+        settings: Settings,
+        web_url: str = "",
     ) -> None:
         self._actions = actions
         self._approvals = approvals
         self._people = people
+        self._refusals = refusals
         self._desks = frozenset(settings.airflow_approvals)
         self._account = settings.airflow_username
         self._by = settings.airflow_identity
@@ -134,6 +141,8 @@ class Ballots:
         except (AnswerRefused, NotFound, _NotCounted) as problem:
             why = problem.message if isinstance(problem, AnswerRefused | NotFound) else str(problem)
             log.warning("airflow_answer_not_counted", approval=str(approval.approval_id), by=name, why=why)
+            facts = {"by": name, "channel": "airflow", "airflow_run": action.run_id, "why": why}
+            await self._refusals.keep(approval, facts | {"answer": ", ".join(action.chosen)})
             await self._tell(action.run_id, f"Not counted: {why}")
             return None
         given, needs = len(after.approvals), after.requirement.needs
@@ -141,6 +150,12 @@ class Ballots:
         log.info("airflow_answer_counted", approval=str(approval.approval_id), by=name, stands=stands)
         await self._tell(action.run_id, f"Counted as the answer of {name}: {stands}.")
         return after
+
+    async def _voter(self, name: str) -> Principal:
+        try:
+            return await self._people.find(name)
+        except NotFound:
+            raise _NotCounted(f"{name!r} is nobody whom tradeloop knows; tradeloop people add") from None
 
     def _ballot(self, approval: Approval, action: RequiredAction, number: int, name: str) -> Ballot:
         if not self._shows(action, approval, number):

@@ -77,8 +77,8 @@ class TaskLink:
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """The page of the task instance; empty, and so no button, for a task without such an outlet."""
-        names = [str(getattr(outlet, "name", "") or "") for outlet in getattr(operator, "outlets", None) or []]
-        if not any(name.startswith("tradeloop.") for name in names):
+        outlets = getattr(operator, "outlets", None) or getattr(operator, "partial_kwargs", {}).get("outlets") or []
+        if not any(_name_of(outlet).startswith("tradeloop.") for outlet in outlets):
             return ""
         from airflow.configuration import conf
 
@@ -87,6 +87,14 @@ class TaskLink:
             return ""
         query = {"dag_id": ti_key.dag_id, "run_id": ti_key.run_id, "task_id": ti_key.task_id}
         return f"{base}/airflow/task?{urlencode({**query, 'map_index': ti_key.map_index})}"
+
+
+def _name_of(outlet: Any) -> str:
+    """Of an asset; those of a mapped task come as Airflow stores them."""
+    if isinstance(outlet, dict):
+        outlet = outlet.get("__var", outlet)
+        return str(outlet.get("name") or "") if isinstance(outlet, dict) else ""
+    return str(getattr(outlet, "name", "") or "")
 
 
 class TradeloopPlugin(AirflowPlugin):

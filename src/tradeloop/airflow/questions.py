@@ -15,6 +15,8 @@ from tradeloop.airflow.outlet import TYPE_PATTERN, EmitRefused, canonical_text, 
 FINAL: Final = frozenset({"done", "failed", "cancelled", "expired", "unhandled"})
 """States of a run after which nothing more comes."""
 WAITS_FOR_PERSON: Final = "waiting_for_person"
+NOT_DONE: Final = ("denied", "rejected", "expired")
+"""Ends of an effect that policy or people did not let happen."""
 REFUSED: Final = ("rejected", "expired", "cancelled")
 """Ends of an approval with which the decision's action was not released."""
 
@@ -173,6 +175,9 @@ class Answer:
         for approval in self.approvals[-1:]:
             if approval.get("state") in REFUSED:
                 raise NoDecision(_refusal(approval))
+        if self.effect.get("state") in NOT_DONE:
+            why = f": {self.effect['error']}" if self.effect.get("error") else ""
+            raise NoDecision(f"tradeloop: the decision's action was {self.effect['state']}{why}; nothing was done")
         if self.state != "done" or not self.decision:
             raise NoDecision(_ending(self))
         return self.decision

@@ -35,7 +35,7 @@ from tradeloop.ports.engine import (
     Tended,
     TopicPartition,
 )
-from tradeloop.ports.required_actions import RequiredAction, RequiredActions
+from tradeloop.ports.required_actions import RefusedAnswers, RequiredAction, RequiredActions
 from tradeloop.ports.tools import Tools
 
 __all__ = [
@@ -63,6 +63,7 @@ __all__ = [
     "OutboxRow",
     "Publisher",
     "Question",
+    "RefusedAnswers",
     "RequiredAction",
     "RequiredActions",
     "RunHistory",

@@ -9,6 +9,8 @@ from typing import Protocol
 
 from pydantic import JsonValue
 
+from tradeloop.domain.approvals import Approval
+
 
 @dataclass(frozen=True, slots=True)
 class RequiredAction:
@@ -55,4 +57,15 @@ class RequiredActions(Protocol):
 
     async def tell(self, run_id: str, text: str) -> None:
         """Put a note on the run, for people; best effort."""
+        ...
+
+
+class RefusedAnswers(Protocol):
+    """Answers that did not count, on record: who gave them and why they are none."""
+
+    async def keep(self, approval: Approval, facts: Mapping[str, JsonValue]) -> None:
+        """Add it to the audit of the approval's run; the same again changes nothing.
+
+        `facts`: at least `by`, `channel`, `why` and `airflow_run`.
+        """
         ...

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from uuid import UUID
 
 from pydantic import JsonValue
 
+from tradeloop.domain.approvals import Approval
 from tradeloop.errors import DagUnavailable
 from tradeloop.ports import RequiredAction
 
@@ -66,6 +68,18 @@ class MemoryRequiredActions:
         """Somebody clears the task: its answer is gone, and it asks again."""
         one = self.runs[run_id]
         self.runs[run_id] = RequiredAction(run_id, one.subject, one.body, one.options, is_waiting=True)
+
+
+class MemoryRefusedAnswers:
+    """ports.RefusedAnswers in memory."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[UUID, dict[str, JsonValue]]] = []
+
+    async def keep(self, approval: Approval, facts: Mapping[str, JsonValue]) -> None:
+        body = {**facts, "approval_id": str(approval.approval_id), "digest": approval.digest}
+        if (approval.run_id, body) not in self.kept:
+            self.kept.append((approval.run_id, body))
 
 
 def _asked(run_id: str, conf: Mapping[str, JsonValue]) -> RequiredAction:
