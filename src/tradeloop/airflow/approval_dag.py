@@ -40,9 +40,9 @@ def approval_dag(dag_id: str = "tradeloop_approval", **arguments: Any) -> DAG:
             options=OPTIONS,
             defaults=["Reject"],
             params={
-                "reason": Param(
-                    type="string", minLength=10, maxLength=500, title="Reason", description="10 to 500 characters."
-                ),
+                # Without null among its types the form requires it; a least length, and Airflow refuses to start the
+                # task with nothing typed yet. What is too short is turned down when it is taken over.
+                "reason": Param("", type="string", title="Reason", description="10 to 500 characters, required."),
                 "facts": Param(
                     "", type=["string", "null"], title="Facts you rely on", description="Ids, such as F-01, F-03."
                 ),

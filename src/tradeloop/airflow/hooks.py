@@ -213,8 +213,8 @@ def _named(address: Address) -> Iterator[None]:
 
 
 def _look(event_id: str, wait_s: float, address: Address) -> dict[str, Any]:
-    wait = min(LONGEST_WAIT_S, max(0.0, wait_s))
-    params = {"wait_s": f"{wait:g}"} if wait else None
+    wait = int(min(LONGEST_WAIT_S, max(0.0, wait_s)))
+    params = {"wait_s": wait} if wait else None
     return {"url": f"/api/v1/events/{event_id}/decision", "params": params, "timeout": address.timeout_s + wait}
 
 
@@ -226,11 +226,14 @@ def _detail(response: httpx.Response) -> str:
         return " ".join(response.text.split())[:300]
     if not isinstance(told, Mapping):
         return json.dumps(told)[:300]
-    words = [str(told[name]) for name in ("title", "detail", "hint") if told.get(name)]
+    words = [str(told[name]) for name in ("detail", "hint") if told.get(name)] or [str(told.get("title") or told)]
+    allowed = told.get("allowed")
+    if isinstance(allowed, list) and allowed:
+        words.append(f"allowed: {', '.join(map(str, allowed))}")
     fields = told.get("errors")
     if isinstance(fields, list):
-        words += [f"{one.get('field')}: {one.get('message')}" for one in fields if isinstance(one, Mapping)]
-    return "; ".join(words)[:1000] or json.dumps(dict(told))[:300]
+        words += [f"{one.get('field')}: {one.get('detail')}" for one in fields if isinstance(one, Mapping)]
+    return "; ".join(words)[:1000]
 
 
 def _url(connection: Any, where: str) -> str:

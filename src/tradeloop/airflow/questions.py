@@ -17,8 +17,12 @@ FINAL: Final = frozenset({"done", "failed", "cancelled", "expired", "unhandled"}
 WAITS_FOR_PERSON: Final = "waiting_for_person"
 NOT_DONE: Final = ("denied", "rejected", "expired")
 """Ends of an effect that policy or people did not let happen."""
-REFUSED: Final = ("rejected", "expired", "cancelled")
-"""Ends of an approval with which the decision's action was not released."""
+REFUSED: Final = {
+    "rejected": "a person rejected the decision's action",
+    "expired": "nobody answered the question to people in time",
+    "cancelled": "the question to people was withdrawn",
+}
+"""Ends of the last approval with which the decision's action was not released."""
 
 
 class AskUnanswered(AirflowException):
@@ -162,6 +166,11 @@ class Answer:
         return str(self.approvals[-1].get("approval_id") or self.approvals[-1].get("id") or "")
 
     @property
+    def last_state(self) -> str:
+        """What became of it."""
+        return str(self.approvals[-1].get("state") or "") if self.approvals else ""
+
+    @property
     def name(self) -> str:
         """How people name the run."""
         return self.decision_id or self.run_id or self.event_id
@@ -172,12 +181,11 @@ class Answer:
         Raises:
             NoDecision: says what came instead, and what to do.
         """
-        for approval in self.approvals[-1:]:
-            if approval.get("state") in REFUSED:
-                raise NoDecision(_refusal(approval))
         if self.effect.get("state") in NOT_DONE:
             why = f": {self.effect['error']}" if self.effect.get("error") else ""
             raise NoDecision(f"tradeloop: the decision's action was {self.effect['state']}{why}; nothing was done")
+        if self.last_state in REFUSED:
+            raise NoDecision(f"tradeloop: {REFUSED[self.last_state]}; nothing was done")
         if self.state != "done" or not self.decision:
             raise NoDecision(_ending(self))
         return self.decision
@@ -190,19 +198,6 @@ def page(base: str, *parts: str, **query: str | int) -> str:
     path = "/".join(quote(part, safe="") for part in parts)
     asked = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in query.items())
     return f"{base.rstrip('/')}/{path}" + (f"?{asked}" if asked else "")
-
-
-def _refusal(approval: Mapping[str, Any]) -> str:
-    state = approval["state"]
-    votes = [vote for vote in approval.get("votes") or () if vote.get("answer") == "reject"]
-    who = "".join(f" by {vote.get('principal')}: {vote.get('reason')}" for vote in votes[-1:])
-    note = "" if who else f" ({approval['note']})" if approval.get("note") else ""
-    said = {
-        "rejected": f"a person rejected the action{who}{note}; nothing was done",
-        "expired": f"nobody answered in time{note}; nothing was done",
-        "cancelled": f"the question to people was withdrawn{note}; nothing was done",
-    }
-    return f"tradeloop: {said[str(state)]}"
 
 
 def _ending(answer: Answer) -> str:

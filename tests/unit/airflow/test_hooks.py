@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Connection
-from asking_service import EVENT, Service, serving
 
+from asking_service import EVENT, Service, serving
 from tradeloop.airflow.hooks import Address, TradeloopHook
 from tradeloop.airflow.questions import AskRefused, AskUnanswered, Question
 
@@ -161,13 +161,14 @@ def test_what_stays_is_for_no_retry(status: int, service: Service) -> None:
     service.asked = (
         status,
         {
-            "title": "Unknown event type",
+            "title": "Unprocessable",
             "detail": "no workflow",
-            "errors": [{"field": "event_type", "message": "one of a, b"}],
+            "allowed": ["a", "b"],
+            "errors": [{"field": "body.data", "detail": "an object"}],
         },
     )
 
-    with pytest.raises(AskRefused, match="Unknown event type; no workflow; event_type: one of a, b"):
+    with pytest.raises(AskRefused, match=r"no workflow; allowed: a, b; body\.data: an object"):
         TradeloopHook().ask(QUESTION)
 
 

@@ -105,23 +105,12 @@ def told(state: str, **more: Any) -> Answer:
         (told("unhandled"), "no workflow answers this event type"),
         (told("done"), "without a decision"),
         (
-            told(
-                "done",
-                decision={"outcome": "A"},
-                approvals=[
-                    {
-                        "approval_id": "a1",
-                        "state": "rejected",
-                        "votes": [{"answer": "reject", "principal": "ben.o", "reason": "not today, Ben"}],
-                    }
-                ],
-            ),
-            "rejected the action by ben.o: not today, Ben; nothing was done",
+            told("done", decision={"outcome": "A"}, effect={"state": "rejected", "error": "was rejected by ben.o"}),
+            "action was rejected: was rejected by ben.o; nothing was done",
         ),
-        (
-            told("done", decision={"outcome": "A"}, approvals=[{"state": "expired", "note": "deadline"}]),
-            r"nobody answered in time \(deadline\)",
-        ),
+        (told("done", decision={"outcome": "A"}, effect={"state": "denied"}), "action was denied; nothing was done"),
+        (told("done", decision={"outcome": "A"}, approvals=[{"state": "rejected"}]), "a person rejected"),
+        (told("done", decision={"outcome": "A"}, approvals=[{"state": "expired"}]), "nobody answered"),
         (told("done", decision={"outcome": "A"}, approvals=[{"state": "cancelled"}]), "withdrawn"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
