@@ -134,9 +134,7 @@ class Ballots:
             return None
         try:
             ballot = self._ballot(approval, action, number, name)
-            voter = await self._people.get(name) or Principal(
-                name=name
-            )  # without a role: the store refuses and records
+            voter = await self._voter(name)
             after = await self._approvals.answer(approval.approval_id, ballot, voter)
         except (AnswerRefused, NotFound, _NotCounted) as problem:
             why = problem.message if isinstance(problem, AnswerRefused | NotFound) else str(problem)
@@ -164,13 +162,13 @@ class Ballots:
             raise _NotCounted(f"{', '.join(action.chosen) or 'nothing'} was chosen; {APPROVE} or {REJECT} counts")
         if not name or name.lower() in SERVICE_NAMES or self._account in (action.user_id, action.user_name):
             raise _NotCounted(f"{name or 'nobody'} is no person's own name in Airflow")
-        facts = str(action.params.get("facts") or "")
+        reason, facts = (_typed(action, each) for each in ("reason", "facts"))
         try:
             return Ballot(
                 answer="approve" if action.chosen[0] == APPROVE else "reject",
                 digest=approval.digest,
                 version=approval.version,
-                reason=str(action.params.get("reason") or "").strip(),
+                reason=reason.strip(),
                 relied_on=tuple(FACT_ID.findall(facts))[:50],
                 channel="airflow",
                 seen={
@@ -232,6 +230,11 @@ class Ballots:
 
 class _NotCounted(Exception):
     """An answer in Airflow is none: says why."""
+
+
+def _typed(action: RequiredAction, field: str) -> str:
+    value = action.params.get(field)
+    return value if isinstance(value, str) else ""
 
 
 def run_id_of(approval_id: UUID, number: int) -> str:

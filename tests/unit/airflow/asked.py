@@ -38,7 +38,12 @@ def approval(needs: int = 1, **given: Any) -> Approval:
         "requirement": requirement,
         "policy_hash": "p" * 64,
         "agent": "agent:marketdata",
-        "context": {"facts": [{"id": "F-01", "sentence": "+24.8 % on 2009-03-06", "source": "check MD09"}]},
+        "context": {
+            "facts": [
+                {"id": "F-01", "sentence": "+24.8 % on 2009-03-06", "source": "check MD09"},
+                {"id": "F-03", "sentence": "second source says 68.92", "source": "feed B"},
+            ]
+        },
         "asked_at": now,
         "deadline_at": now + timedelta(hours=4),
     }
