@@ -35,7 +35,8 @@ class DecisionTrigger(BaseTrigger):
         told: str = "",
     ) -> None:
         """`deadline` is seconds since the epoch; `told` the approval that the task knows of already."""
-        super().__init__()
+        initialise: Any = super().__init__  # Airflow's has no types
+        initialise()
         self.event_id = event_id
         self.tradeloop_conn_id = tradeloop_conn_id
         self.deadline = deadline
