@@ -35,6 +35,7 @@ from tradeloop.ports.engine import (
     Tended,
     TopicPartition,
 )
+from tradeloop.ports.people import People, Sessions
 from tradeloop.ports.required_actions import RefusedAnswers, RequiredAction, RequiredActions
 from tradeloop.ports.tools import Tools
 
@@ -61,6 +62,7 @@ __all__ = [
     "ModelCall",
     "Outbox",
     "OutboxRow",
+    "People",
     "Publisher",
     "Question",
     "RefusedAnswers",
@@ -68,6 +70,7 @@ __all__ = [
     "RequiredActions",
     "RunHistory",
     "Runs",
+    "Sessions",
     "Switches",
     "TaskAttempt",
     "Tended",
