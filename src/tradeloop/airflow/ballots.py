@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final, Protocol
+from typing import Final
 from uuid import UUID
 
 import structlog
@@ -19,7 +19,7 @@ from tradeloop.domain.approvals import Approval, ApprovalFilter, ApprovalState, 
 from tradeloop.domain.canonical import utc_text
 from tradeloop.domain.people import ANYWHERE, SERVICE_NAMES, Principal
 from tradeloop.errors import AirflowRefused, AnswerRefused, NotFound
-from tradeloop.ports import Approvals, RefusedAnswers, RequiredAction, RequiredActions
+from tradeloop.ports import Approvals, People, RefusedAnswers, RequiredAction, RequiredActions
 from tradeloop.settings import Settings
 
 log = structlog.get_logger()
@@ -31,14 +31,6 @@ HIGHEST_TIER: Final = 2
 MOST: Final = 1000
 RUN_ID: Final = re.compile(r"tradeloop-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-([1-9])")
 FACT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]*")
-
-
-class People(Protocol):
-    """Who a name is, as the table of people stands now."""
-
-    async def find(self, name: str) -> Principal:
-        """The principal of that name, active or not. Raises NotFound."""
-        ...
 
 
 class Ballots:
@@ -55,7 +47,6 @@ class Ballots:
         people: People,
         refusals: RefusedAnswers,
         settings: Settings,
-        web_url: str = "",
     ) -> None:
         self._actions = actions
         self._approvals = approvals
@@ -64,7 +55,7 @@ class Ballots:
         self._desks = frozenset(settings.airflow_approvals)
         self._account = settings.airflow_username
         self._by = settings.airflow_identity
-        self._web_url = web_url
+        self._web_url = settings.api_url
         self._askings: dict[UUID, int] = {}
         """By approval: which time of asking stands now."""
 

@@ -23,6 +23,8 @@ DEFAULT_PORT: Final = 8088
 DEFAULT_TIMEOUT_S: Final = 15.0
 LONGEST_WAIT_S: Final = 30
 """Of one long poll; the service takes no longer one."""
+POLICY_S: Final = 30.0
+"""For policy's own answer; the service gives up earlier."""
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Answers after which the same request may succeed."""
@@ -146,7 +148,7 @@ class TradeloopHook(BaseHook):
     def policy_answer(self, event_id: str) -> Mapping[str, Any]:
         """What deterministic policy alone decides of the event: no model, no person, no effect."""
         with self.get_conn() as client:
-            told = answered(client.get(f"/api/v1/events/{event_id}/policy"))
+            told = answered(client.get(f"/api/v1/events/{event_id}/policy", timeout=POLICY_S))
         decision = told.get("decision")
         if not isinstance(decision, Mapping):
             raise AskRefused(f"tradeloop: policy gives no answer to event {event_id}: {told.get('error') or 'none'}")

@@ -15,12 +15,12 @@ from tradeloop.airflow.ballots import Ballots, run_id_of
 from tradeloop.airflow.client import AirflowClient
 from tradeloop.airflow.required_actions import AirflowRequiredActions
 from tradeloop.domain.approvals import Approval, ApprovalState, Ballot
-from tradeloop.domain.people import Principal
-from tradeloop.errors import AirflowRefused, NotFound
+from tradeloop.errors import AirflowRefused
 from tradeloop.ports import RequiredAction
 from tradeloop.settings import Settings
 from tradeloop.testing.approvals import MemoryApprovals
 from tradeloop.testing.effects import MemoryEffects
+from tradeloop.testing.people import MemoryPeople
 from tradeloop.testing.required_actions import MemoryRefusedAnswers
 
 if TYPE_CHECKING:
@@ -29,19 +29,15 @@ if TYPE_CHECKING:
 WITHIN_S = 60.0
 
 
-class KnownPeople:
-    """anna.k and ben.o may release anything; so might a shared account, if its name did not forbid it."""
-
-    async def find(self, name: str) -> Principal:
-        if name not in ("anna.k", "ben.o", "system", "tradeloop"):
-            raise NotFound(f"nobody is called {name!r}.")
-        return person(name)
+KNOWN = ("anna.k", "ben.o", "system", "tradeloop")
+"""They may release anything; so might the shared accounts, if somebody had written them into the table."""
 
 
 class Box:
     """The gate in memory, Airflow's real page, and the loop between them, turned by hand."""
 
     def __init__(self, stack: Stack, client: AirflowClient) -> None:
+        self.known = MemoryPeople(_people={name: person(name) for name in KNOWN})
         self.stack = stack
         self.store = MemoryEffects()
         self.approvals = MemoryApprovals(self.store)
@@ -50,8 +46,8 @@ class Box:
         self.ballots = self.restarted()
 
     def restarted(self) -> Ballots:
-        settings = Settings(airflow_approvals=["*"], _env_file=None)
-        self.ballots = Ballots(self.actions, self.approvals, KnownPeople(), self.refused, settings, "https://t.example")
+        settings = Settings(airflow_approvals=["*"], api_url="https://t.example", _env_file=None)
+        self.ballots = Ballots(self.actions, self.approvals, self.known, self.refused, settings)
         return self.ballots
 
     async def put_up(self, needs: int = 1) -> UUID:

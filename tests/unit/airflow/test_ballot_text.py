@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from asked import ACTION, approval
 
+from asked import ACTION, approval
 from tradeloop.airflow.ballot_text import body_of, subject_of
 from tradeloop.domain.actions import Action
 from tradeloop.domain.approvals import Approval

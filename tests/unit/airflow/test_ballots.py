@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from asked import REASON, approval, person
 
+from asked import REASON, approval, person
 from tradeloop.airflow.ballots import MAX_ASKINGS, Ballots, run_id_of
 from tradeloop.domain.approvals import Approval, ApprovalState, ApprovalStep, Ballot, Pattern, Requirement
 from tradeloop.domain.people import Delegation, Principal, Role
-from tradeloop.errors import AirflowRefused, DagUnavailable, NotFound
+from tradeloop.errors import AirflowRefused, DagUnavailable
 from tradeloop.settings import Settings
 from tradeloop.testing.approvals import MemoryApprovals
 from tradeloop.testing.effects import MemoryEffects
+from tradeloop.testing.people import MemoryPeople
 from tradeloop.testing.required_actions import MemoryRefusedAnswers, MemoryRequiredActions
 
 GIVEN = {"reason": REASON, "facts": "F-01, F-03"}
-
-
-@dataclass
-class KnownPeople:
-    """Names and who they are."""
-
-    known: dict[str, Principal] = field(default_factory=dict)
-
-    async def find(self, name: str) -> Principal:
-        if name not in self.known:
-            raise NotFound(f"nobody is called {name!r}.")
-        return self.known[name]
 
 
 class Desk:
@@ -41,15 +30,15 @@ class Desk:
         self.store = MemoryEffects()
         self.approvals = MemoryApprovals(self.store)
         self.actions = MemoryRequiredActions()
-        self.people = KnownPeople({name: person(name) for name in ("anna.k", "ben.o", "tradeloop")})
+        self.people = MemoryPeople(_people={name: person(name) for name in ("anna.k", "ben.o", "tradeloop")})
         self.refused = MemoryRefusedAnswers()
-        self.settings = Settings(**{"airflow_approvals": ["*"], "_env_file": None, **settings})
+        self.settings = Settings(
+            **{"airflow_approvals": ["*"], "api_url": "https://tradeloop.example", "_env_file": None, **settings}
+        )
         self.ballots = self.restarted()
 
     def restarted(self) -> Ballots:
-        self.ballots = Ballots(
-            self.actions, self.approvals, self.people, self.refused, self.settings, "https://tradeloop.example"
-        )
+        self.ballots = Ballots(self.actions, self.approvals, self.people, self.refused, self.settings)
         return self.ballots
 
     def ask(self, needs: int = 1, **given: Any) -> UUID:
@@ -114,7 +103,7 @@ async def test_a_question_is_put_up_once_whoever_looks(desk: Desk) -> None:
 
 @pytest.mark.parametrize("user", ["Anonymous", "anonymous", "tradeloop", "admin", "system", "", "eve", "x" * 300])
 async def test_no_name_of_a_person_whom_we_know_counts_as_nothing(user: str, desk: Desk) -> None:
-    desk.people.known |= {"Anonymous": person("Anonymous"), "system": person("system")}
+    desk.people._people |= {"Anonymous": person("Anonymous"), "system": person("system")}
     asked, run_id = await put_up(desk)
     desk.actions.answer(run_id, "Approve", user, GIVEN)
 
@@ -138,7 +127,7 @@ async def test_no_name_of_a_person_whom_we_know_counts_as_nothing(user: str, des
     ids=["no role", "inactive", "another desk", "a service"],
 )
 async def test_entitlements_are_those_of_every_other_face(voter: Principal, desk: Desk) -> None:
-    desk.people.known["anna.k"] = voter
+    desk.people._people["anna.k"] = voter
     asked, run_id = await put_up(desk)
     desk.actions.answer(run_id, "Approve", "anna.k", GIVEN)
 

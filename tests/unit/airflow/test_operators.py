@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
-from asking_service import ACCEPT, DECISION, EVENT, Service, serving
 from outlets import context_of
 
+from asking_service import ACCEPT, DECISION, EVENT, Service, serving
 from tradeloop import Decision
 from tradeloop.airflow.operators import AskAgentOperator
 from tradeloop.airflow.questions import AskRefused, NoAnswer, NoDecision
