@@ -26,6 +26,7 @@ COMMANDS = (
     "audit",
     "effects",
     "switch",
+    "gate",
     "people",
     "keys",
     "dlq",
