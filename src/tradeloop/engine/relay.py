@@ -23,6 +23,8 @@ STAND_BY_S: Final = 0.5
 IDLE_POLL_S: Final = 0.25
 """Fallback when no wake-up comes (pgbouncer in transaction mode has no LISTEN)."""
 RETRY_S: Final = 1.0
+BALLOTS_S: Final = 2.0
+"""How often Airflow is asked for answers of people; it counts in how long an approval takes to act."""
 SWEEP_LANE: Final = 0
 """The holder of this lane sweeps: one at a time, by the same lease."""
 
@@ -55,13 +57,16 @@ class Relay:
         sweep_interval_s: float = 1.0,
         chore: Chore | None = None,
         chore_interval_s: float = 300.0,
+        ballots: Chore | None = None,
     ) -> None:
+        """`ballots` takes answers over from Airflow's Required Actions."""
         self._outbox = outbox
         self._publisher = publisher
         self._sweep = sweep
         self._sweep_interval_s = sweep_interval_s
         self._chore = chore
         self._chore_interval_s = chore_interval_s
+        self._ballots = ballots
         self._owner = uuid4()
         self._lanes: list[int] = []
         self.outbox_wake = asyncio.Event()
@@ -76,6 +81,8 @@ class Relay:
             loops.append(asyncio.create_task(self._sweep_history(self._sweep)))
         if self._chore is not None:
             loops.append(asyncio.create_task(self._keep_house(self._chore)))
+        if self._ballots is not None:
+            loops.append(asyncio.create_task(self._take_ballots(self._ballots)))
         stopped = asyncio.create_task(until_set(stop))
         done, _ = await asyncio.wait([stopped, *loops], return_when=asyncio.FIRST_COMPLETED)
         await end_tasks([stopped, *loops])
@@ -169,6 +176,23 @@ class Relay:
                 except Exception:
                     # The relay loop: a defect here must not stop the outbox.
                     log.exception("housekeeping_broke")
+
+    async def _take_ballots(self, ballots: Chore) -> None:
+        delay_s, told = BALLOTS_S, False
+        while True:
+            await asyncio.sleep(delay_s)
+            if SWEEP_LANE in self._lanes:
+                try:
+                    await ballots.tick()
+                    delay_s, told = BALLOTS_S, False
+                except TradeloopError as problem:
+                    if not told:
+                        log.warning("ballots_not_taken", error=problem.message, hint=problem.hint, retried=True)
+                    delay_s, told = min(30.0, delay_s * 2), True
+                except Exception:
+                    # The relay loop: a defect here must not stop the outbox; every answer is still in Airflow.
+                    log.exception("ballots_broke")
+                    delay_s = 30.0
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

@@ -36,6 +36,7 @@ from tradeloop.ports.engine import (
     TopicPartition,
 )
 from tradeloop.ports.people import People, Sessions
+from tradeloop.ports.required_actions import RefusedAnswers, RequiredAction, RequiredActions
 from tradeloop.ports.tools import Tools
 
 __all__ = [
@@ -64,6 +65,9 @@ __all__ = [
     "People",
     "Publisher",
     "Question",
+    "RefusedAnswers",
+    "RequiredAction",
+    "RequiredActions",
     "RunHistory",
     "Runs",
     "Sessions",

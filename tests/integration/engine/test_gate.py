@@ -231,3 +231,51 @@ async def test_a_full_desk_asks_later(house: House) -> None:
         await until(other)
         (second,) = await house.asked()
         assert second.approval_id != first.approval_id
+
+
+async def test_a_no_that_was_written_down_before_a_crash_stays_a_no(house: House) -> None:
+    async with house.working(gated_workflow()):
+        house.arrivals.put(wish())
+        (asked,) = await house.asked()
+    await house.answer(asked, "reject")
+    # As a worker leaves it that died behind EffectLedger.refuse and before the run's record.
+    await house.database.rows("UPDATE effects SET state = 'failed', error = 'rejected: by anna.k'")
+    async with house.working(gated_workflow()):
+        (run,) = await house.ended()
+    assert (run["state"], run["effect"]["state"], run["effect"]["error"]) == ("done", "rejected", "by anna.k")
+    assert house.target.calls == []
+
+
+async def test_a_graph_that_interrupts_itself_is_told_whom_to_ask(house: House) -> None:
+    from langgraph.types import interrupt
+
+    from tradeloop import Workflow
+
+    def decide(state: dict[str, object]) -> dict[str, object]:
+        return {"facts": {"said": interrupt("may I?")}}
+
+    async with house.working(Workflow.chain("some.type", decide, desk="desk")):
+        house.arrivals.put(wish())
+        (run,) = await house.ended()
+    assert (run["state"], "asked=True" in run["error"]) == ("failed", True)
+
+
+async def test_the_interrupt_is_a_request_as_other_agent_inboxes_read_it(house: House) -> None:
+    from langchain.agents.middleware.human_in_the_loop import HITLRequest
+    from pydantic import TypeAdapter
+
+    from tradeloop.engine.asking import interrupts_of
+    from tradeloop.store.checkpoints import CheckpointStore
+
+    async with house.working(gated_workflow()):
+        house.arrivals.put(wish(params={"rows": 3}))
+        (asked,) = await house.asked()
+    async with CheckpointStore(house.database) as saver:
+        stored = await saver.aget_tuple({"configurable": {"thread_id": str(asked.run_id)}})
+    assert stored is not None
+    (waiting,) = interrupts_of(stored)
+    request = TypeAdapter(HITLRequest).validate_python(waiting.value)
+    (action,), (review,) = request["action_requests"], request["review_configs"]
+    assert (action["name"], action["args"], waiting.id) == ("note board", {"rows": 3}, asked.interrupt_id)
+    assert review["allowed_decisions"] == ["approve", "edit", "reject"]
+    assert waiting.value["tradeloop"]["digest"] == asked.digest
