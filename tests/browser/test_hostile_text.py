@@ -1,4 +1,4 @@
-"""Seventy attacks and a set of invisible characters in every displayed field: no element, no request, text as it came."""
+"""Seventy attacks and invisible characters in every displayed field: no element, no request, text as it came."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ MARKUP = (
     "{{ 7*7 }}{% include 'base.html' %}",
     "a\u202eb\u200bc\u2066d\u0007e\ufefff\u00adg\u3164h",
 )
-COUNTED = "['script','img','iframe','object','embed','style','link','form','a','svg','b'].map(n => document.querySelectorAll(n).length)"
+KINDS = "['script','img','iframe','object','embed','style','link','form','a','svg','b']"
+COUNTED = f"{KINDS}.map(kind => document.querySelectorAll(kind).length)"
 
 
 async def counts(page: Page) -> Any:
@@ -45,7 +46,9 @@ async def test_hostile_text_in_every_field_is_text_and_nothing_else(visit: Visit
             "outcome": text("QUARANTINE_ROWS"),
             "proposal": {"name": text(attacks[1]), "rationale": text(everything), "cited": [text(attacks[2])]},
         }
-        action = Action(kind="trigger_dag", target=text("dag"), params={f"p{at}": text(one) for at, one in enumerate(attacks)})
+        action = Action(
+            kind="trigger_dag", target=text("dag"), params={f"p{at}": text(one) for at, one in enumerate(attacks)}
+        )
         made = premises.ask(needs(deadline_s=9_000), subject=text(attacks[0])[:200], action=action, context=context)
         premises.answer(made, ANNA, "reject", reason=text(attacks[1])[:400] + " and more")
         return made

@@ -77,13 +77,21 @@ async def test_every_page_is_accessible_small_and_fits(visit: Visit, urls: dict[
     assert problems == [], "\n".join(problems)
 
 
-async def test_the_files_of_all_pages_are_small_and_kept(visit: Visit, urls: dict[str, str], premises: Premises) -> None:
+async def test_the_files_of_all_pages_are_small_and_kept(
+    visit: Visit, urls: dict[str, str], premises: Premises
+) -> None:
     page = await visit.page("anna.k", urls["approval"])
     sizes = await page.evaluate(
         "performance.getEntriesByType('resource').filter(e => e.name.includes('/static/'))"
         ".map(e => [new URL(e.name).pathname, e.decodedBodySize])"
     )
-    assert {name.rpartition("/")[2] for name, _ in sizes} >= {"app.css", "app.js", "htmx.min.js", "icons.svg", "live.js"}
+    assert {name.rpartition("/")[2] for name, _ in sizes} >= {
+        "app.css",
+        "app.js",
+        "htmx.min.js",
+        "icons.svg",
+        "live.js",
+    }
     assert sum(size for _, size in sizes) <= STATIC_BYTES
     answer = await page.request.get("/static/app.css")
     assert "immutable" in answer.headers["cache-control"]

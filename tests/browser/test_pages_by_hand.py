@@ -66,9 +66,7 @@ async def test_a_run_tells_its_graph_its_road_its_facts_and_its_records(visit: V
     )
 
 
-async def test_every_filter_is_in_the_address_and_decisions_can_be_taken_away(
-    visit: Visit, premises: Premises
-) -> None:
+async def test_every_filter_is_in_the_address_and_decisions_can_be_taken_away(visit: Visit, premises: Premises) -> None:
     page = await visit.page("carl.v", "/decisions")
     await page.get_by_label("Desk").select_option("marketdata")
     await page.get_by_role("button", name="Show").click()
@@ -166,12 +164,14 @@ async def test_in_airflows_frame_pages_only_show(visit: Visit, premises: Premise
 
 
 @pytest.mark.parametrize("who", [one.name for one in PEOPLE])
-async def test_every_page_has_its_roles_and_nobody_else_opens_it(
-    visit: Visit, premises: Premises, who: str
-) -> None:
+async def test_every_page_has_its_roles_and_nobody_else_opens_it(visit: Visit, premises: Premises, who: str) -> None:
     context = await visit.context(who)
     person = next(one for one in PEOPLE if one.name == who)
-    known = [route for route in create_app(premises.services).routes if str(getattr(route, "name", "")).startswith(("page_", "send_"))]
+    known = [
+        route
+        for route in create_app(premises.services).routes
+        if str(getattr(route, "name", "")).startswith(("page_", "send_"))
+    ]
     assert {route.name for route in known} == set(roles.ROLES) | roles.PUBLIC
     for route in known:
         if route.name in roles.PUBLIC | {"page_live", "send_logout"}:

@@ -17,6 +17,8 @@ from tradeloop.store.texts import storable
 SEARCHED: Final = timedelta(days=30)
 """How far back subjects and DAG runs are looked for: they have no index, which intake would pay for."""
 FOUND: Final = 20
+OPENED: Final = 500
+"""Events that are read to find those of a DAG run."""
 MATCHING: Final[LiteralString] = """
 WHERE (%(before)s::uuid IS NULL OR i.run_id < %(before)s) AND (%(since)s::uuid IS NULL OR i.run_id >= %(since)s)
   AND (%(desk)s = '' OR i.desk = %(desk)s) AND (%(type)s = '' OR i.event_type = %(type)s)
@@ -172,17 +174,22 @@ class Overview(RunHistory):
 
     async def of_dag_run(self, dag_id: str, dag_run_id: str) -> list[tuple[RunView, str]]:
         """Runs of events that a DAG run emitted, with the task, and the one whose decision started it (`decision`)."""
-        needle = json.dumps(dag_run_id).encode()
+        # What is sealed cannot be looked into by the database: the newest of it is opened here.
         rows = await self._database.rows(
-            RUNS + " WHERE i.run_id >= %s AND position(%s::bytea IN i.payload) > 0 ORDER BY i.run_id DESC LIMIT %s",
-            (run_id_bound(_searched()), needle, FOUND * 5),
+            "SELECT i.run_id, i.payload FROM inbox i WHERE i.run_id >= %s "
+            "AND (position(%s::bytea IN i.payload) > 0 OR substring(i.payload FROM 1 FOR 1) = '\\x00'::bytea) "
+            "ORDER BY i.run_id DESC LIMIT %s",
+            (run_id_bound(_searched()), json.dumps(dag_run_id).encode(), OPENED),
         )
-        found = []
+        tasks: dict[UUID, str] = {}
         for row in rows:
-            body = await self._database.row("SELECT payload FROM inbox WHERE run_id = %s", (row["run_id"],))
-            event = _event(bytes(body["payload"])) if body else {}
+            event = _event(self._database.seal.open(bytes(row["payload"])))
             if event.get("workflow_run_id") == dag_run_id and dag_id in ("", event.get("workflow_id")):
-                found.append((self._view(row), str(_mapping(event.get("metadata")).get("task_id", ""))))
+                tasks[row["run_id"]] = str(_mapping(event.get("metadata")).get("task_id", ""))
+        views = await self._database.rows(
+            RUNS + " WHERE i.run_id = ANY(%s) ORDER BY i.run_id DESC LIMIT %s", (list(tasks), FOUND)
+        )
+        found = [(self._view(row), tasks[row["run_id"]]) for row in views]
         try:
             caused = UUID(dag_run_id)
         except ValueError:

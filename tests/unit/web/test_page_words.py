@@ -20,7 +20,16 @@ from tradeloop.web import assets, graph, road, times
 from tradeloop.web.boxes import box_for, closed, history_of
 from tradeloop.web.oversight import by_approver, by_key, in_all, is_phrase, to_be_read, took_s
 from tradeloop.web.preferences import COOKIE, Preferences
-from tradeloop.web.question import PHRASES, against, changes_of, difference, ended_words, quoted_of, sentences_of, value_words
+from tradeloop.web.question import (
+    PHRASES,
+    against,
+    changes_of,
+    difference,
+    ended_words,
+    quoted_of,
+    sentences_of,
+    value_words,
+)
 from tradeloop.web.sentences import why
 from tradeloop.web.spelling import cut, finalized, spelled
 from tradeloop.web.troubles import trouble_of
@@ -52,7 +61,9 @@ def approval(**more: Any) -> Approval:
     return Approval.model_validate(given | more)
 
 
-def vote(name: str = "anna.k", answer: str = "approve", reason: str = "it is all in order", opened_s: float = 60) -> Vote:
+def vote(
+    name: str = "anna.k", answer: str = "approve", reason: str = "it is all in order", opened_s: float = 60
+) -> Vote:
     opened = (NOW - timedelta(seconds=opened_s)).isoformat()
     return Vote.model_validate(
         {"principal": name, "answer": answer, "reason": reason, "channel": "web", "digest": ACTION.digest, "at": NOW}
@@ -82,7 +93,9 @@ def test_what_nobody_sees_is_spelled_and_what_is_plain_is_left_alone() -> None:
 
 def test_times_tell_utc_and_the_local_zone_and_what_is_left() -> None:
     berlin, utc = ZoneInfo("Europe/Berlin"), ZoneInfo("UTC")
-    assert times.both(NOW, berlin, NOW) == Markup('<time datetime="2026-11-23T17:00:00Z">17:00:00Z (18:00:00 CET)</time>')
+    assert times.both(NOW, berlin, NOW) == Markup(
+        '<time datetime="2026-11-23T17:00:00Z">17:00:00Z (18:00:00 CET)</time>'
+    )
     assert "2026-11-23 17:00:00Z" in times.both(NOW, utc, NOW + timedelta(days=2))
     assert times.when(None, utc, NOW) == times.both(None, utc, NOW) == "—"
     left = [times.left(NOW + timedelta(seconds=s), NOW) for s in (-1, 2739, 7500, 360_000)]
@@ -101,7 +114,8 @@ def test_preferences_fall_back_where_they_do_not_fit() -> None:
 @pytest.mark.parametrize(
     ("now", "after", "told"),
     [("86.10", "86.1", "0"), ("22", 19, "−3"), ("1.10", "2.25", "+1.15"), ("a", "b", "changed"), ("a", "a", ""),
-     ("86", None, "removed"), (None, "86", "added"), (None, None, ""), (True, False, "changed"), ("1e99999", "1", "changed")],
+     ("86", None, "removed"), (None, "86", "added"), (None, None, ""), (True, False, "changed"),
+     ("1e99999", "1", "changed")],
 )  # fmt: skip
 def test_differences_keep_their_scale(now: Any, after: Any, told: str) -> None:
     assert difference(now, after) == told
@@ -113,12 +127,19 @@ def test_values_are_told_in_words() -> None:
 
 
 def test_a_context_of_any_form_makes_a_page_and_never_an_error() -> None:
-    for context in ({}, {"facts": "x", "consequences": 3, "proposal": []}, {"proposal": "words"}, {"consequences": "one"}):
+    for context in (
+        {},
+        {"facts": "x", "consequences": 3, "proposal": []},
+        {"proposal": "words"},
+        {"consequences": "one"},
+    ):
         one = approval(context=context)
         assert changes_of(one) == []
         assert sentences_of(one) in ([], ["one"])
         quoted_of(one)
-    told = approval(context={"consequences": {"rows": 3}, "proposal": {"rationale": "why", "model": "m", "cited": ["F-01"]}})
+    told = approval(
+        context={"consequences": {"rows": 3}, "proposal": {"rationale": "why", "model": "m", "cited": ["F-01"]}}
+    )
     assert sentences_of(told) == ["rows: 3"]
     quoted = quoted_of(told)
     assert quoted is not None
@@ -229,7 +250,10 @@ def test_the_graph_is_drawn_in_layers_and_says_what_was_not_taken() -> None:
         (("__start__", "load"), ("load", "policy"), ("policy", "ask"), ("policy", "guard"), ("ask", "guard"),
          ("guard", "act"), ("act", "load"), ("act", "__end__")),
     )  # fmt: skip
-    steps = [SimpleNamespace(nodes=(name,), at=NOW + timedelta(seconds=at)) for at, name in enumerate(("load", "policy", "guard"), 1)]
+    steps = [
+        SimpleNamespace(nodes=(name,), at=NOW + timedelta(seconds=at))
+        for at, name in enumerate(("load", "policy", "guard"), 1)
+    ]
     nodes = graph.nodes_of(shape, steps, NOW, live=True, parked=True)
     assert [(node.name, node.state) for node in nodes] == [
         ("load", "done"), ("policy", "done"), ("ask", "not taken"), ("guard", "done"), ("act", "current"),
@@ -245,7 +269,12 @@ def test_the_graph_is_drawn_in_layers_and_says_what_was_not_taken() -> None:
 
 
 def test_the_road_names_its_legs_and_breaks_its_axis_for_a_long_wait() -> None:
-    points = [("task", NOW), ("Kafka", NOW + timedelta(milliseconds=11)), ("gone", None), ("done", NOW + timedelta(hours=1))]
+    points = [
+        ("task", NOW),
+        ("Kafka", NOW + timedelta(milliseconds=11)),
+        ("gone", None),
+        ("done", NOW + timedelta(hours=1)),
+    ]
     legs = road.legs_of(points, [("asked", NOW + timedelta(seconds=1), NOW + timedelta(minutes=41))])
     assert [leg.name for leg in legs] == ["task → Kafka", "Kafka → done", "asked"]
     drawn = road.drawing(legs)
