@@ -33,7 +33,7 @@ async def counts(page: Page) -> Any:
 
 
 async def test_hostile_text_in_every_field_is_text_and_nothing_else(visit: Visit, premises: Premises) -> None:
-    attacks = [*MARKUP, *ATTACKS.values()]
+    attacks = [one.replace("\x00", "\ufffd") for one in (*MARKUP, *ATTACKS.values())]  # as the gate keeps it
     everything = "\n".join(attacks)
 
     def asked(text: Any) -> Any:
