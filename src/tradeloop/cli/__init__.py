@@ -21,6 +21,7 @@ COMMANDS = (
     "processes",
     "runs",
     "events",
+    "decisions",
     "audit",
     "effects",
     "switch",

@@ -55,6 +55,8 @@ class Relay:
         sweep_interval_s: float = 1.0,
         chore: Chore | None = None,
         chore_interval_s: float = 300.0,
+        sealer: Chore | None = None,
+        seal_interval_s: float = 3.0,
     ) -> None:
         self._outbox = outbox
         self._publisher = publisher
@@ -62,6 +64,8 @@ class Relay:
         self._sweep_interval_s = sweep_interval_s
         self._chore = chore
         self._chore_interval_s = chore_interval_s
+        self._sealer = sealer
+        self._seal_interval_s = seal_interval_s
         self._owner = uuid4()
         self._lanes: list[int] = []
         self.outbox_wake = asyncio.Event()
@@ -76,6 +80,8 @@ class Relay:
             loops.append(asyncio.create_task(self._sweep_history(self._sweep)))
         if self._chore is not None:
             loops.append(asyncio.create_task(self._keep_house(self._chore)))
+        if self._sealer is not None:
+            loops.append(asyncio.create_task(self._seal_audit(self._sealer)))
         stopped = asyncio.create_task(until_set(stop))
         done, _ = await asyncio.wait([stopped, *loops], return_when=asyncio.FIRST_COMPLETED)
         await end_tasks([stopped, *loops])
@@ -169,6 +175,22 @@ class Relay:
                 except Exception:
                     # The relay loop: a defect here must not stop the outbox.
                     log.exception("housekeeping_broke")
+
+    async def _seal_audit(self, sealer: Chore) -> None:
+        told = False
+        while True:
+            if SWEEP_LANE in self._lanes:
+                try:
+                    await sealer.tick()
+                    told = False
+                except TradeloopError as problem:
+                    if not told:
+                        log.warning("audit_not_sealed", error=problem.message, retried=True)
+                    told = True
+                except Exception:
+                    # The relay loop: a defect here must not stop the outbox; the records wait.
+                    log.exception("sealer_broke")
+            await asyncio.sleep(self._seal_interval_s)
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

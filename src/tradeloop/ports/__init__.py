@@ -17,6 +17,7 @@ from tradeloop.ports.airflow import (
     TaskAttempt,
 )
 from tradeloop.ports.approvals import Approvals, Ask
+from tradeloop.ports.audit import Head, NewSeal, SealStore, Unsealed
 from tradeloop.ports.budgets import Budgets, Limits, ModelCall, Used
 from tradeloop.ports.engine import (
     Accepted,
@@ -54,20 +55,24 @@ __all__ = [
     "EffectLedger",
     "EventLogRow",
     "FencedThreads",
+    "Head",
     "Inbox",
     "Letters",
     "Limits",
     "ModelCall",
+    "NewSeal",
     "Outbox",
     "OutboxRow",
     "Publisher",
     "Question",
     "RunHistory",
     "Runs",
+    "SealStore",
     "Switches",
     "TaskAttempt",
     "Tended",
     "Tools",
     "TopicPartition",
+    "Unsealed",
     "Used",
 ]

@@ -13,9 +13,11 @@ from tradeloop import Action
 from tradeloop.domain.records import Received
 from tradeloop.domain.runs import Claim, Outcome, RunState, new_run_id
 from tradeloop.engine.housekeeping import Housekeeping
+from tradeloop.engine.sealer import Sealer
 from tradeloop.ports import Arrival
 from tradeloop.settings import Settings
 from tradeloop.store import retention
+from tradeloop.store.audit_chain import PostgresAuditChain
 from tradeloop.store.database import OPTIONS, Database
 from tradeloop.store.effects import PostgresEffects
 from tradeloop.store.inbox import PostgresInbox
@@ -79,6 +81,11 @@ async def clean(database: Database, **days: int) -> dict[str, int]:
     return await Housekeeping(PostgresRetention(database), DAYS | days, pause_s=0).tick()
 
 
+async def sealed(database: Database) -> None:
+    """Of the audit whole seals go: what waits for a seal stays."""
+    await Sealer(PostgresAuditChain(database), None).tick()
+
+
 async def three_old_runs(
     database: Database, engine: tuple[PostgresInbox, PostgresRuns, UUID], last: RunState | None
 ) -> list[Claim]:
@@ -94,6 +101,7 @@ async def three_old_runs(
     for claim, state in zip(claims, states, strict=False):
         await runs.record(owner, [ended(claim, state)], "decisions")
     await database.rows(AGED, {"old": OLD})
+    await sealed(database)
     return claims
 
 
@@ -192,6 +200,8 @@ async def test_the_newest_record_of_a_fixed_audit_stream_stays(database: Databas
         "INSERT INTO audit (stream_id, n, kind, body, at) SELECT %s, n, 'k', '{}', %s FROM generate_series(1, 3) n",
         (stream, OLD),
     )
+    assert await clean(database) == {}
+    await sealed(database)
     assert await clean(database) == {"audit": 2}
     assert [row["n"] for row in await database.rows("SELECT n FROM audit")] == [3]
 
