@@ -195,15 +195,15 @@ def _check_records(report: Report, material: Material) -> None:
     contents = Contents(report)
     for one in material.records:
         record = one.record
-        where = {"stream_id": record.stream_id, "n": record.n}
+        stream, n = record.stream_id, record.n
         try:
             fits = leads_to(one, material.seals[one.seal])
         except (ValueError, KeyError, TypeError, OverflowError):
             fits = False
         if not fits:
-            report.add(Kind.CHANGED, f"its proof does not lead to the root of seal {one.seal}", **where)
+            report.add(Kind.CHANGED, f"its proof does not lead to the root of seal {one.seal}", stream_id=stream, n=n)
         if sha256(record.hashed).digest() != record.hash:
-            report.add(Kind.CHANGED, "its content is not what its hash is of", **where)
+            report.add(Kind.CHANGED, "its content is not what its hash is of", stream_id=stream, n=n)
         contents.expect(one.seal, record.id, entry_of(record.stream_id, record.n, sha256(record.hashed).digest()))
         key = contents.take(record.hashed, record.hash)
         for part in record.parts or (None,):

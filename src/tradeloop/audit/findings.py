@@ -95,7 +95,7 @@ class Report:
         self, kind: Kind, words: str, *, stream_id: UUID | None = None, n: int | None = None, seal: int | None = None
     ) -> None:
         """Note what is wrong; the same kind at the same place is one finding."""
-        place = (kind, stream_id, n) if stream_id else (kind, seal, words)
+        place = (kind, stream_id, n, "" if kind is Kind.MISSING else words) if stream_id else (kind, seal, words)
         if place in self._known:
             return
         self.found += 1

@@ -119,7 +119,7 @@ def heads(as_json: JsonFlag = False) -> None:
 
 def erase(
     run: Annotated[str, typer.Argument(help="The beginning of a decision's or a run's id, or a whole stream id.")],
-    number: Annotated[int, typer.Option("--n", min=1, help="One record of it; all when not given.")] = 0,
+    number: Annotated[int | None, typer.Option("--n", min=1, help="One record of it; all when not given.")] = None,
     part: Annotated[list[str] | None, typer.Option("--part", help="Only texts of this name, such as reason.")] = None,
     by: Annotated[str, typer.Option(help="Your name, for the audit.")] = "",
     reason: Annotated[str, typer.Option(help="Why; itself erasable.")] = "",
