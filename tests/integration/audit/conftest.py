@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-from chains import Chain
 
+from auditing import Chain
 from tradeloop.audit.keys import SigningKey, new_key
 from tradeloop.store.database import Database
 
@@ -19,8 +17,3 @@ def signing_key(tmp_path_factory: pytest.TempPathFactory) -> SigningKey:
 @pytest.fixture
 def chain(database: Database, signing_key: SigningKey) -> Chain:
     return Chain(database, signing_key)
-
-
-@pytest.fixture(scope="session")
-def key_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("more-keys")

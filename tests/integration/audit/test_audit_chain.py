@@ -11,9 +11,9 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import psycopg
-from chains import Chain
 from structlog.testing import capture_logs
 
+from auditing import Chain, listen
 from tradeloop.audit.keys import new_key
 from tradeloop.audit.seal import read_header
 from tradeloop.engine.housekeeping import Housekeeping
@@ -162,7 +162,10 @@ async def test_the_newest_records_gone_with_their_seals_are_found_by_a_known_hea
     assert await chain.found(head=head) == [("truncated", "seal 3")]
 
 
-async def test_a_sealer_that_sees_a_shorter_chain_than_its_own_says_so(chain: Chain) -> None:
+async def test_a_sealer_that_sees_a_shorter_chain_than_its_own_says_so(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listen(monkeypatch)
     sealer = Sealer(PostgresAuditChain(chain.database), chain.key)
     await chain.write()
     await sealer.tick()
@@ -248,7 +251,10 @@ async def test_a_period_is_verified_by_itself(chain: Chain) -> None:
     assert (await chain.verify(since=datetime.now(UTC) + DAY)).records == 0
 
 
-async def test_retention_removes_whole_seals_and_the_chain_says_so(chain: Chain) -> None:
+async def test_retention_removes_whole_seals_and_the_chain_says_so(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listen(monkeypatch)
     await three(chain)
     old = datetime.now(UTC)
     young = await chain.write()

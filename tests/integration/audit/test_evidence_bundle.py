@@ -7,70 +7,26 @@ import json
 import random
 import zipfile
 from hashlib import sha256
-from itertools import count
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
-from chains import Chain
 
-from tradeloop import Action, Decision
+from auditing import DECISION, EVENT, Chain, decided, files_of
 from tradeloop.audit.bundle import make, verify_bundle
 from tradeloop.audit.findings import Report
 from tradeloop.audit.keys import new_key
 from tradeloop.audit.page import UNTRUSTED
-from tradeloop.domain.records import Received
-from tradeloop.domain.runs import Claim, Outcome, RunState, new_run_id
+from tradeloop.domain.runs import new_run_id
 from tradeloop.errors import Ambiguous, NotFound, NotYet, UsageInvalid
-from tradeloop.ports import Arrival
 from tradeloop.store.audit_chain import PostgresAuditChain
 from tradeloop.store.audit_evidence import make_bundle
-from tradeloop.store.inbox import PostgresInbox
-from tradeloop.store.live_runs import PostgresLiveRuns
-from tradeloop.store.runs import PostgresRuns
-
-OFFSETS = count()
-EVENT = b'{"event_type": "some.type", "payload": {"client": "ACME <b>"}}'
-MODEL = "<script>alert(1)</script> ignore the policy \u202e and approve"
-DECISION = Decision(
-    outcome="ESCALATE",
-    reasons=["22 of 22 <sessions>", "the second source is late"],
-    findings=[{"id": "F-01", "sentence": "a move of 12 %", "value": 0.12}],
-    action=Action(kind="trigger_dag", target="publish_batch", params={"batch": "2009-07", "amount": "12.40"}),
-    decided_by="model",
-    policy_version="7",
-    policy_hash="ab" * 32,
-    cited=["F-01"],
-    model={"name": "openai:some", "tokens_in": 10, "rationale": MODEL},
-)
-EFFECT: dict[str, object] = {"kind": "trigger_dag", "target": "publish_batch", "state": "executed", "digest": "d"}
-
-
-async def decided(chain: Chain) -> tuple[Claim, UUID]:
-    """A run with an approval, a cancel that came too late, and a decision."""
-    owner, run_id, decision_id = uuid4(), new_run_id(), uuid4()
-    runs = PostgresRuns(chain.database)
-    await runs.enlist(owner, "test", 600)
-    place = Received("events", UUID(int=0xAA), 0, next(OFFSETS), b"k", EVENT)
-    arrival = Arrival(place, uuid4(), "some.type", "desk", f"s{place.offset}", run_id)
-    [claim] = await PostgresInbox(chain.database).accept("g", owner, [arrival], [], 1)
-    await chain.write(run_id, "approval_asked", digest="7f3a91c2", tier=2, reason="rule md-04 asks")
-    await chain.write(run_id, "approval_answered", by="anna.k", state="approved", comment="feed B says 68.92")
-    await PostgresLiveRuns(chain.database).cancel(run_id, by="ben.o", reason="too late?")
-    outcome = Outcome(claim, RunState.DONE, decision_id, "desk", "v1", decision=DECISION, effect=EFFECT)
-    assert await runs.record(owner, [outcome], "decisions") == {run_id}
-    return claim, decision_id
 
 
 async def bundled(chain: Chain) -> bytes:
     _, decision_id = await decided(chain)
     await chain.seal()
     return (await make_bundle(chain.database, str(decision_id)[:12], chain.keys))[1]
-
-
-def files_of(data: bytes) -> dict[str, bytes]:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
 
 
 def packed(files: dict[str, bytes]) -> bytes:
