@@ -131,6 +131,9 @@ class Settings(BaseSettings):
     tools: Path | None = None
     """YAML file of the MCP servers whose tools agents may have; used only where a model is configured."""
 
+    gate_policy: Path | None = None
+    """YAML file of the approval policy: which actions need whose yes; the one that ships when absent."""
+
     wake_port: int = Field(default=0, ge=0, le=65535)
     """UDP port on loopback where Airflow's scheduler wakes the relay; 0: no wake-ups, the sweep's interval alone."""
     sweep: bool = True
@@ -164,6 +167,10 @@ class Settings(BaseSettings):
     keep_attempts_days: int = Field(default=90, ge=0, le=36_500)
     keep_effects_days: int = Field(default=2555, ge=0, le=36_500)
     """An effect whose row is gone would be carried out again by a replay of its event."""
+    keep_approvals_days: int = Field(default=2555, ge=0, le=36_500)
+    """Questions to people and their answers; open ones always stay."""
+    keep_reservations_days: int = Field(default=7, ge=2, le=36_500)
+    """Amounts held against the approval policy's limits of a day or a session."""
     keep_dead_letters_days: int = Field(default=90, ge=3, le=36_500)
     keep_checkpoints_days: int = Field(default=30, ge=0, le=36_500)
     keep_audit_days: int = Field(default=0, ge=0, le=36_500)
@@ -187,8 +194,9 @@ class Settings(BaseSettings):
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @field_validator(
-        "webhooks", "model_key_file", "model_record", "model_replay", "tools", "audit_key_file", mode="before"
-    )
+        "webhooks", "model_key_file", "model_record", "model_replay", "tools", "gate_policy", "audit_key_file",
+        mode="before",
+    )  # fmt: skip
     @classmethod
     def _absent(cls, value: object) -> object:
         return value or None

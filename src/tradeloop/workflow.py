@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -55,11 +55,23 @@ class Acting(Protocol):
         """Go on only while nobody has stopped the desk; SwitchedOff otherwise, and the run rests."""
         ...
 
-    async def perform(self, slot: str, action: Action, *, adopts: bool = False) -> dict[str, Any]:
-        """Carry the action out, once, through the ledger; returns what became of it.
+    async def perform(
+        self,
+        slot: str,
+        action: Action,
+        *,
+        adopts: bool = False,
+        asked: bool = False,
+        told: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Carry the action out, once, through the approval gate and the ledger; returns what became of it.
 
         The first action of a slot is *the* action. A node that decides and acts in one may have decided otherwise
         before a crash: with `adopts` the first one is carried out and returned as `action`, without it the run ends.
+
+        Where the firm's policy wants a person's yes, or the decision itself does (`asked`), the graph is interrupted
+        here and the node runs again from its top once people have answered; so let nothing that counts stand before it
+        in the same node. `told` is what they are shown: `facts`, `reasons`, `proposal`; a no is returned as `state`.
         """
         ...
 
@@ -70,14 +82,22 @@ class RehearsedActing:
     async def admit(self) -> None:
         """A rehearsal touches nothing that a switch guards."""
 
-    async def perform(self, slot: str, action: Action, *, adopts: bool = False) -> dict[str, Any]:  # noqa: ARG002
-        """Say what would have been carried out."""
+    async def perform(
+        self,
+        slot: str,
+        action: Action,
+        *,
+        adopts: bool = False,  # noqa: ARG002
+        asked: bool = False,
+        told: Mapping[str, Any] | None = None,  # noqa: ARG002
+    ) -> dict[str, Any]:
+        """Say what would have been carried out, or put before a person."""
         return {
             "slot": slot,
             "kind": action.kind,
             "target": action.target,
             "digest": action.digest,
-            "state": "rehearsed",
+            "state": "would_ask" if asked else "rehearsed",
             "result": {},
             "error": "",
         }
@@ -111,7 +131,22 @@ async def act(state: GraphState, runtime: Runtime[GraphContext]) -> GraphState:
     decision = decision_of(dict(state))
     if decision.action is None:
         return {}
-    return {"effect": await context_of(runtime).acting.perform("act", decision.action)}
+    acting = context_of(runtime).acting
+    return {"effect": await acting.perform("act", decision.action, asked=decision.asked, told=told_of(decision))}
+
+
+def told_of(decision: Decision) -> dict[str, Any]:
+    """What people are shown of a decision whose action they are to allow."""
+    model = decision.model
+    return {
+        "outcome": decision.outcome,
+        "reasons": list(decision.reasons),
+        "facts": [dict(finding) for finding in decision.findings],
+        "degraded": decision.degraded,
+        "decided_by": decision.decided_by,
+        "policy_version": decision.policy_version,
+        "proposal": {**model, "cited": list(decision.cited)} if model else {},
+    }
 
 
 def decision_of(state: dict[str, Any]) -> Decision:

@@ -23,7 +23,7 @@ from tradeloop.workflow import GraphContext, load_workflows
 
 class Recorder:
     asked = []
-    async def perform(self, slot, action):
+    async def perform(self, slot, action, **_):
         self.asked.append([slot, action.kind, action.target, action.params])
         return {"state": "executed"}
 

@@ -43,6 +43,8 @@ class Posting:
         action: Action,
         *,
         adopts: bool = False,  # noqa: ARG002 - the port's
+        asked: bool = False,  # noqa: ARG002
+        told: Mapping[str, Any] | None = None,  # noqa: ARG002
     ) -> dict[str, Any]:
         """POST the action's parameters to its target, an URL."""
         import httpx

@@ -132,12 +132,15 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
     from tradeloop.airflow.client import AirflowClient
     from tradeloop.effects.webhook import Webhooks
     from tradeloop.effects.webhook_targets import load_targets
+    from tradeloop.engine.gate import Gate
     from tradeloop.engine.intake import Intake
     from tradeloop.engine.runner import Runner
     from tradeloop.engine.worker import Worker, WorkerOptions
+    from tradeloop.gate.policy import PolicySource
     from tradeloop.kafka.consumer import KafkaSource
     from tradeloop.llm.opening import open_gateway
     from tradeloop.llm.tools import open_tools
+    from tradeloop.store.approvals import PostgresApprovals
     from tradeloop.store.budgets import PostgresBudgets
     from tradeloop.store.checkpoints import CheckpointStore
     from tradeloop.store.database import Database
@@ -166,6 +169,7 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
             environment=settings.environment,
             agents=open_gateway(settings, PostgresBudgets(database)),
             tools=tools,
+            gate=Gate(PolicySource(settings.gate_policy), PostgresApprovals(database), None),
         )
         options = WorkerOptions(
             desks=tuple(sorted(set(desks.values()))),

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any  # JSON: what a checkpoint keeps
 
-from tradeloop.desks.policy import PolicyFile
 from tradeloop.domain.actions import Action
 from tradeloop.domain.decisions import Decision
 from tradeloop.gate.allowed import Allowed
 from tradeloop.gate.lattice import Lattice
+from tradeloop.gate.policy_file import PolicyFile
 
 Json = dict[str, Any]
 

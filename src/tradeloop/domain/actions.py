@@ -81,6 +81,8 @@ class Turn(StrEnum):
     """Read it again: the truth came in between."""
     STOPPED = "stopped"
     """Not now: a person stopped the desk's effects."""
+    HELD = "held"
+    """Not now: no approval of exactly this action stands."""
     LOST = "lost"
     """Stop silently: the run has another owner."""
 
@@ -93,7 +95,7 @@ class Begun:
     is_overdue: bool = False
     """Whether the target has given no clear answer for so long that a person is to look."""
     told: str = ""
-    """Who stopped it, and why."""
+    """Who stopped it, or what holds it, and why."""
 
 
 class Effect(BaseModel):

@@ -32,6 +32,8 @@ class Decision(BaseModel):
     """The facts that the decision rests on, each with its `id`."""
     action: Action | None = None
     """What is to be done, once; None when the decision is all there is."""
+    asked: bool = False
+    """Whether a person must allow the action, whatever the approval policy says."""
     decided_by: Literal["policy", "model", "human"] = "policy"
     degraded: bool = False
     """True when an agent should have answered and policy had to."""

@@ -15,6 +15,7 @@ from tradeloop.domain.canonical import canonical_json, unstorable
 from tradeloop.domain.events import WorkflowEvent
 from tradeloop.domain.runs import Claim
 from tradeloop.effects.effector import MAX_DEPTH, Effector, PerTarget, Queryable, depth_of
+from tradeloop.engine.gate import Gate, Way
 from tradeloop.errors import (
     ActionDiverged,
     AirflowForbidden,
@@ -28,6 +29,7 @@ from tradeloop.errors import (
     EffectRefused,
     EffectUnanswered,
     OutcomeUnknown,
+    ReleaseHeld,
     RunLost,
     SwitchedOff,
 )
@@ -38,6 +40,8 @@ WITHIN_S: Final = {TargetClass.KEYED: 900.0, TargetClass.QUERYABLE: 60.0, Target
 """How long a target may give no clear answer before a person is asked; below the half hour that a run is retried."""
 MAX_RESULT_BYTES: Final = 100_000
 """What a target says goes into the ledger, the checkpoint and the announced decision."""
+REFUSALS: Final = ("denied", "rejected", "expired")
+"""Ends that policy or people give to an action before anything is called."""
 DATABASE_PAUSES_S: Final = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """What the target answered is worth some patience: when it is lost, a person may have to find out."""
 
@@ -54,8 +58,13 @@ class LedgeredActing:
         decision_id: UUID,
         event: WorkflowEvent,
         allowed: Sequence[Allowed] | None = None,
+        gate: Gate | None = None,
     ) -> None:
-        """`allowed`: what the run's desk may do; None: a workflow that declares no list, and may do all."""
+        """`allowed`: what the run's desk may do; None: a workflow that declares no list, and may do all.
+
+        `gate`: None: the policy that ships, without a place to ask people.
+        """
+        self._gate = gate or Gate()
         self._ledger = ledger
         self._effectors = effectors
         self._owner = owner
@@ -75,8 +84,19 @@ class LedgeredActing:
         if told := await self._ledger.stopped(self._claim.desk):
             raise SwitchedOff(told)
 
-    async def perform(self, slot: str, action: Action, *, adopts: bool = False) -> dict[str, Any]:
-        """Carry the action out, once, through the ledger; returns what became of it.
+    async def perform(
+        self,
+        slot: str,
+        action: Action,
+        *,
+        adopts: bool = False,
+        asked: bool = False,
+        told: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Carry the action out, once, through the gate and the ledger; returns what became of it.
+
+        What policy, or the decision itself (`asked`), puts before people interrupts the graph until they have answered;
+        a refusal is returned as the view's `state`: denied, rejected or expired. `told` is what they are shown.
 
         When another action stands in the slot, `adopts` carries that one out; the caller must then make its decision
         fit the view's `action`. Without it the run ends.
@@ -85,12 +105,15 @@ class LedgeredActing:
             RunLost: another worker owns the run.
             ActionForbidden: the desk's allow-list does not hold it.
             SwitchedOff: somebody stopped the desk; the run rests until the release.
+            GateClosed: the approval policy cannot be used.
             ActionDiverged: another action stands in the slot.
             OutcomeUnknown: only a person can tell whether it happened.
             TradeloopError: with `retriable` set when the same call may succeed later.
         """
         if action.kind not in self._effectors:
             raise DecisionInvalid(f"no effect is called {action.kind!r}; known: {', '.join(sorted(self._effectors))}")
+        own = action
+        action = await self._gate.effective(self._claim, slot, action)
         if self._allowed is not None:
             check(action, self._allowed, self._claim.desk)
         if depth_of(self._event) >= MAX_DEPTH:
@@ -105,25 +128,43 @@ class LedgeredActing:
                         hint=f"tradeloop effects show {effect.key[:8]}",
                     )
                 if effect.state in (EffectState.EXECUTED, EffectState.FAILED):
-                    view: dict[str, Any] | None = _view(effect, effect.state, effect.result, effect.error)
+                    view: dict[str, Any] | None = _settled_view(effect)
                 else:
-                    view = await self._settle(effect)
+                    view = await self._passed(effect, asked, told or {})
                 if view is not None:
-                    is_own = effect.action.digest == action.digest
+                    is_own = effect.action.digest == own.digest
                     return view if is_own else {**view, "action": effect.action.model_dump(mode="json")}
 
-    async def _settle(self, effect: Effect) -> dict[str, Any] | None:
+    async def _passed(self, effect: Effect, asked: bool, told: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What has not begun goes through the gate; what has begun is settled."""
+        if effect.state is not EffectState.PREPARED:
+            return await self._settle(effect, gated=False)
+        passage = await self._gate.pass_through(
+            self._claim, self._event, effect.slot, effect.action, asked=asked, told=told
+        )
+        if passage.way is not Way.REFUSED:
+            return await self._settle(effect, gated=passage.way is Way.RELEASED)
+        reason = f"{passage.state}: {passage.reason}"
+        if not await self._ledger.refuse(self._owner, self._claim, effect.key, f"effect_{passage.state}", reason):
+            raise RunLost(f"run {self._claim.run_id} belongs to another worker")
+        return _view(effect, passage.state, {}, passage.reason)
+
+    async def _settle(self, effect: Effect, *, gated: bool) -> dict[str, Any] | None:
         """Call, ask, or give up; None when the effect must be read again."""
         effector = self._effectors.get(effect.action.kind)
         if effector is None:  # adopted from a worker that has more effects than this one
             raise EffectUnanswered(f"this worker has no effect {effect.action.kind!r}; another may")
         target_class = _class_of(effector, effect.action)
-        begun = await self._ledger.begin(self._owner, self._claim, effect.key, target_class, WITHIN_S[target_class])
+        begun = await self._ledger.begin(
+            self._owner, self._claim, effect.key, target_class, WITHIN_S[target_class], gated=gated
+        )
         match begun.turn:
             case Turn.LOST:
                 raise RunLost(f"run {self._claim.run_id} belongs to another worker")
             case Turn.STOPPED:
                 raise SwitchedOff(begun.told)
+            case Turn.HELD:
+                raise ReleaseHeld(f"{effect.action.kind} {effect.action.target} is held: {begun.told}")
             case Turn.UNKNOWN:
                 raise _unknown(effect, effect.error or "its caller did not come back")
             case Turn.SETTLED:
@@ -218,13 +259,21 @@ def _storable(result: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
     return {"unstorable": reason} if reason else result
 
 
-def _view(effect: Effect, state: EffectState, result: Mapping[str, JsonValue], error: str) -> dict[str, Any]:
+def _settled_view(effect: Effect) -> dict[str, Any]:
+    """What the ledger knows; a refusal of the gate under its own word."""
+    word, colon, reason = effect.error.partition(": ")
+    if effect.state is EffectState.FAILED and colon and word in REFUSALS and effect.calls == 0:
+        return _view(effect, word, {}, reason)
+    return _view(effect, effect.state, effect.result, effect.error)
+
+
+def _view(effect: Effect, state: str, result: Mapping[str, JsonValue], error: str) -> dict[str, Any]:
     return {
         "key": effect.key,
         "kind": effect.action.kind,
         "target": effect.action.target,
         "digest": effect.action.digest,
-        "state": state.value,
+        "state": str(state),
         "result": dict(result),
         "error": error,
     }

@@ -12,14 +12,17 @@ from typing import Any, Final  # Any: LangGraph's own types
 from uuid import UUID
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.types import Command, GraphOutput
 
 from tradeloop.domain.decisions import Decision
 from tradeloop.domain.events import MAX_EVENT_BYTES, EventMetadata, EventPayload, WorkflowEvent
 from tradeloop.domain.runs import Claim, Outcome, RunState, decision_id_of
 from tradeloop.effects.effector import Effector
+from tradeloop.engine.asking import RunAsks, answer_of, asks_of, interrupts_of
 from tradeloop.engine.effects import LedgeredActing
+from tradeloop.engine.gate import Gate
 from tradeloop.engine.parsed import ParsedEvents
 from tradeloop.errors import DecisionInvalid, RunTimedOut, TradeloopError, WorkflowMissing
 from tradeloop.ports import Agents, EffectLedger, FencedThreads, Tools
@@ -33,7 +36,7 @@ ANSWERED: Final = ("decision", "effect")
 class Runner:
     """Runs graphs durably; knows nothing of queues."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that a worker is put together from
         self,
         workflows: Mapping[str, Workflow],
         saver: BaseCheckpointSaver[Any],
@@ -44,7 +47,10 @@ class Runner:
         environment: str = "development",
         agents: Agents | None = None,
         tools: Tools | None = None,
+        gate: Gate | None = None,
     ) -> None:
+        """`gate`: None: the policy that ships, without a place to ask people."""
+        self.gate = gate or Gate()
         self._saver = saver
         self._ledger = ledger
         self._effectors = effectors
@@ -72,6 +78,7 @@ class Runner:
         """Bring the run to its decision and its effect.
 
         Raises:
+            RunAsks: it waits for people; park it.
             RunLost: another worker owns the run; stop silently.
             TradeloopError: with `retriable` set when the run should rest and come back.
         """
@@ -80,20 +87,26 @@ class Runner:
         if workflow is None:
             raise WorkflowMissing(f"no workflow of this worker answers {claim.event_type}; another worker may")
         decision_id = decision_id_of(self._instance, claim.event_id, claim.generation)
-        acting = LedgeredActing(self._ledger, self._effectors, owner, claim, decision_id, event, workflow.allowed)
+        acting = LedgeredActing(
+            self._ledger, self._effectors, owner, claim, decision_id, event, workflow.allowed, self.gate
+        )
         try:
             async with asyncio.timeout(workflow.timeout_s) as limit:
                 with self._fenced(owner, claim):
                     context = GraphContext(acting=acting, agents=self._agents, tools=self._tools)
-                    state = await self._invoke(claim, event, workflow, context)
+                    found = await self._invoke(claim, event, workflow, context)
         except TimeoutError as problem:
             if not limit.expired():
                 raise  # a time-out of the graph's own
             raise RunTimedOut(f"the graph did not end within {workflow.timeout_s:g} s") from problem
+        if found.interrupts:
+            raise RunAsks(asks_of(found.interrupts, decision_id, agent=f"agent:{claim.desk}"))
+        state = found.value or {}
         decision = decision_of(state)
+        expired = state.get("effect", {}).get("state") == RunState.EXPIRED.value
         return Outcome(
             claim=claim,
-            state=RunState.DONE,
+            state=RunState.EXPIRED if expired else RunState.DONE,
             decision_id=decision_id,
             graph=workflow.desk,
             graph_version=self._version_of(claim),
@@ -152,7 +165,7 @@ class Runner:
 
     async def _invoke(
         self, claim: Claim, event: WorkflowEvent, workflow: Workflow, context: GraphContext
-    ) -> dict[str, Any]:
+    ) -> GraphOutput[Any]:
         version = self._version_of(claim)
         graph = self._graphs.get(version)
         if graph is None:
@@ -162,15 +175,26 @@ class Runner:
             "metadata": {"graph_version": self._version_of(claim), "fence": claim.fence},
         }
         # The input again after a crash would start over; None continues; None on an empty thread is refused.
-        fresh = claim.fence == 1 or await self._saver.aget_tuple(config) is None
-        given = {"event": event.to_dict()} if fresh else None
+        stored = None if claim.fence == 1 else await self._saver.aget_tuple(config)
+        given: Any = {"event": event.to_dict()} if stored is None else await self._resumption(claim, stored)
         # v2: one stream of values instead of two; and only what is looked at, not the whole state, at each step.
         keys = [name for name in ANSWERED if name in graph.channels]
-        found = await graph.ainvoke(
+        found: GraphOutput[Any] = await graph.ainvoke(
             given, config, context=context, durability="sync", version="v2", output_keys=keys or None
         )
-        state: dict[str, Any] = found.value or {}
-        return state
+        return found
+
+    async def _resumption(self, claim: Claim, stored: CheckpointTuple) -> Command[Any] | None:
+        """By interrupt id, what people said; None where the graph only goes on. A bare value could meet another one."""
+        waiting = {one.id for one in interrupts_of(stored)}
+        if not waiting:
+            return None
+        answered = {
+            one.interrupt_id: answer_of(one)
+            for one in await self.gate.approvals.of_run(claim.run_id)
+            if one.interrupt_id in waiting and not one.state.is_open
+        }
+        return Command(resume=answered) if answered else None
 
     def _announcement(
         self, claim: Claim, event: WorkflowEvent, decision_id: UUID, decision: Decision, effect: dict[str, Any]

@@ -15,6 +15,7 @@ import structlog
 
 from tradeloop.domain.records import Received
 from tradeloop.domain.runs import Claim, Outcome, RunState
+from tradeloop.engine.asking import RunAsks
 from tradeloop.engine.intake import Intake, Item
 from tradeloop.engine.persistence import Persistence
 from tradeloop.engine.recorder import Recorder
@@ -25,6 +26,8 @@ from tradeloop.engine.threads import ThreadKeeper
 from tradeloop.errors import (
     CrashLoop,
     DatabaseUnreachable,
+    GateClosed,
+    GateFull,
     OutcomeUnknown,
     RunBroken,
     RunLost,
@@ -282,6 +285,8 @@ class Worker:
                 if claim.takeovers >= MAX_TAKEOVERS:
                     raise CrashLoop(f"{claim.takeovers} workers died with this run")
                 self._recorder.put(await self._runner.run(self.owner, claim))
+            except RunAsks as wish:
+                await self._park(claim, wish)
             except RunLost:
                 log.info("run_lost")
                 self._let_go(claim)
@@ -329,6 +334,19 @@ class Worker:
             log.error("run_suspended", state=state.value, error=problem.message, hint=problem.hint)
         self._let_go(claim)
 
+    async def _park(self, claim: Claim, wish: RunAsks) -> None:
+        """Give the run's slot back until people have answered."""
+        try:
+            gate = self._runner.gate
+            parked = await self._insist(lambda: gate.approvals.park(self.owner, claim, wish.asks, gate.max_pending))
+        except (GateFull, GateClosed) as problem:
+            await self._rest(claim, problem)
+            return
+        if parked:
+            log.info("approval_asked", questions=len(wish.asks), actions=[ask.action.target for ask in wish.asks])
+        self._let_go(claim)
+        self._claim_wanted.set()
+
     async def _rest(self, claim: Claim, problem: Exception) -> None:
         ceiling = min(RETRY_CAP_S, RETRY_BASE_S * 2 ** min(claim.fails, MAX_FAILS))
         delay_s = random.uniform(ceiling / 2, ceiling)  # noqa: S311 - jitter, no secret
@@ -352,7 +370,8 @@ class Worker:
     async def _look_round(self) -> None:
         while True:
             await asyncio.sleep(LOOK_ROUND_S)
-            if await self._insist(self._runs.take_over):
+            expired = await self._insist(self._runner.gate.expire)
+            if await self._insist(self._runs.take_over) or expired:
                 self._claim_wanted.set()
             for run_id, reason in (await self._insist(lambda: self._runs.cancellable(self.owner))).items():
                 if run_id in self._running and run_id not in self._wishes:

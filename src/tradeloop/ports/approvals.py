@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Protocol
 from uuid import UUID
 
@@ -88,4 +89,15 @@ class Approvals(Protocol):
 
     async def expire(self) -> int:
         """Close what nobody answered, escalate what is to be escalated; returns how many. Called every second."""
+        ...
+
+    async def is_first(self, desk: str, action: Action) -> bool:
+        """Whether no action of this kind and target was ever released and carried out on the desk."""
+        ...
+
+    async def reserve(self, run_id: UUID, slot: str, scopes: Sequence[tuple[str, Decimal, Decimal]]) -> Sequence[str]:
+        """Hold amounts (scope, amount, limit) where there is room, atomically a scope; returns those without room.
+
+        Held until the action has certainly not happened: rejected, expired, void or refused by its target.
+        """
         ...

@@ -194,10 +194,27 @@ class EffectLedger(Protocol):
         """
         ...
 
-    async def begin(self, owner: UUID, claim: Claim, key: str, target_class: TargetClass, within_s: float) -> Begun:
-        """What to do next, committed before it is done, or that a switch stands in the way.
+    async def begin(
+        self,
+        owner: UUID,
+        claim: Claim,
+        key: str,
+        target_class: TargetClass,
+        within_s: float,
+        *,
+        gated: bool = False,
+    ) -> Begun:
+        """What to do next, committed before it is done, or that a switch or a missing approval stands in the way.
 
-        `within_s` bounds how long an unclear answer may last.
+        `within_s` bounds how long an unclear answer may last. What people were asked about begins only with a standing
+        approval of exactly this action; with `gated` so does what nobody was asked about.
+        """
+        ...
+
+    async def refuse(self, owner: UUID, claim: Claim, key: str, kind: str, reason: str) -> bool:
+        """prepared -> failed: policy or people said no, and nothing was called; `kind` names the audit record.
+
+        False: another worker owns the run.
         """
         ...
 

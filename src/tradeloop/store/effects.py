@@ -52,13 +52,30 @@ class PostgresEffects:
             raise RunLost(f"run {claim.run_id} belongs to another worker")
         return effect_of(row)
 
-    async def begin(self, owner: UUID, claim: Claim, key: str, target_class: TargetClass, within_s: float) -> Begun:
+    async def begin(
+        self,
+        owner: UUID,
+        claim: Claim,
+        key: str,
+        target_class: TargetClass,
+        within_s: float,
+        *,
+        gated: bool = False,
+    ) -> Begun:
         """What to do next about the effect; committed before the call."""
         row = await self._database.row(
-            "SELECT turn, overdue, told FROM begin_effect(%s, %s, %s, %s, %s, %s)",
-            (owner, claim.run_id, claim.fence, bytes.fromhex(key), target_class.value, within_s),
+            "SELECT turn, overdue, told FROM begin_effect(%s, %s, %s, %s, %s, %s, %s)",
+            (owner, claim.run_id, claim.fence, bytes.fromhex(key), target_class.value, within_s, gated),
         )
         return Begun(Turn(row["turn"]), row["overdue"], row["told"]) if row else Begun(Turn.LOST)
+
+    async def refuse(self, owner: UUID, claim: Claim, key: str, kind: str, reason: str) -> bool:
+        """prepared -> failed, because policy or people said no; False: another worker owns the run."""
+        row = await self._database.row(
+            "SELECT refuse_effect(%s, %s, %s, %s, %s, %s) AS mine",
+            (owner, claim.run_id, claim.fence, bytes.fromhex(key), kind, _text(reason)),
+        )
+        return bool(row and row["mine"])
 
     async def stopped(self, desk: str) -> str:
         """Why effects of the desk are stopped; empty when they are not."""

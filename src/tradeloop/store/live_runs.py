@@ -86,13 +86,9 @@ class PostgresLiveRuns:
             Settled: it has ended.
         """
         row = await self._database.row(
-            "WITH asked AS (UPDATE work SET cancel = %(reason)s WHERE run_id = %(run)s "
-            "RETURNING run_id, state::text AS state) "
-            "SELECT a.state, append_audit(%(stream)s, 'run_cancel_asked', jsonb_build_object("
-            "'run_id', a.run_id, 'by', %(by)s::text, 'reason', %(reason)s::text)) FROM asked a",
-            {"run": run_id, "reason": storable(reason), "by": storable(by), "stream": RUN_ORDERS_STREAM},
+            "SELECT cancel_run(%s, %s, %s, %s) AS state", (run_id, storable(by), storable(reason), RUN_ORDERS_STREAM)
         )
-        if row is None:
+        if row is None or row["state"] is None:
             raise Settled(f"run {run_id} has ended.", hint=f"tradeloop runs show {run_id}")
         return LIVE_STATES[row["state"]]
 

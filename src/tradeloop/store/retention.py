@@ -61,6 +61,13 @@ RULES: Final = (
         "x.prepared_at < %(before)s AND coalesce(x.finished_at, x.prepared_at) < %(before)s "
         "AND x.state NOT IN ('executing', 'outcome_unknown')" + NOT_LIVE + NOT_AGAIN,
     ),
+    Rule(
+        "approvals",
+        "ctid",
+        "x.asked_at < %(before)s AND coalesce(x.closed_at, x.asked_at) < %(before)s "
+        "AND x.state NOT IN ('pending', 'approved', 'outcome_unknown')" + NOT_LIVE,
+    ),
+    Rule("reservations", "ctid", "x.at < %(before)s" + NOT_LIVE),
     Rule("dead_letters", "ctid", "x.state <> 'open' AND x.decided_at < %(before)s"),
     Rule(
         "workers",

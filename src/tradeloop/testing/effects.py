@@ -6,11 +6,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from decimal import Decimal
 from uuid import UUID
 
 from pydantic import JsonValue
 
 from tradeloop.domain.actions import Action, Begun, Effect, EffectState, TargetClass, Turn
+from tradeloop.domain.approvals import Approval, ApprovalState
 from tradeloop.domain.runs import Claim, RunState
 from tradeloop.domain.switches import Switch
 from tradeloop.errors import EffectSettled, NotFound, RunLost
@@ -48,6 +50,9 @@ class MemoryEffects:
 
     effects: dict[str, Effect] = field(default_factory=dict)
     switches: dict[str, Switch] = field(default_factory=dict)
+    approvals: dict[UUID, Approval] = field(default_factory=dict)
+    amounts: dict[tuple[str, UUID, str], Decimal] = field(default_factory=dict)
+    """Reserved: scope, run and slot to the amount."""
     audit: list[tuple[UUID, str]] = field(default_factory=list)
     """Run and kind of each record."""
     _work: dict[UUID, Work] = field(default_factory=dict)
@@ -79,7 +84,16 @@ class MemoryEffects:
             return self._put(wanted.model_copy(update={"decision_id": kept}), claim)
         return self._change(found.key, run_id=claim.run_id)
 
-    async def begin(self, owner: UUID, claim: Claim, key: str, target_class: TargetClass, within_s: float) -> Begun:
+    async def begin(
+        self,
+        owner: UUID,
+        claim: Claim,
+        key: str,
+        target_class: TargetClass,
+        within_s: float,
+        *,
+        gated: bool = False,
+    ) -> Begun:
         """What to do next about the effect."""
         effect = self.effects.get(key)
         if self._owned(owner, claim) is None:
@@ -95,8 +109,9 @@ class MemoryEffects:
         if is_again and target_class is TargetClass.BLIND:
             await self.doubt(owner, claim, key, "its caller did not come back")
             return Begun(Turn.UNKNOWN, overdue)
-        if told := await self.stopped(claim.desk):
-            return Begun(Turn.STOPPED, overdue, told)
+        held, stopped = self._held(claim, effect, gated=gated), await self.stopped(claim.desk)
+        if held or stopped:
+            return Begun(Turn.HELD if held else Turn.STOPPED, overdue, held or stopped)
         self._calls[key] = _Call(owner, by)
         self._change(
             key,
@@ -107,6 +122,16 @@ class MemoryEffects:
             executing_at=datetime.now(UTC),
         )
         return Begun(Turn.CALL, overdue)
+
+    async def refuse(self, owner: UUID, claim: Claim, key: str, kind: str, reason: str) -> bool:
+        """prepared -> failed, because policy or people said no."""
+        if self._owned(owner, claim) is None:
+            return False
+        effect = self.effects.get(key)
+        if effect is not None and effect.state is EffectState.PREPARED and effect.calls == 0:
+            self._change(key, state=EffectState.FAILED, error=reason, finished_at=datetime.now(UTC))
+            self.audit.append((claim.run_id, kind))
+        return True
 
     async def stopped(self, desk: str) -> str:
         """Why effects of the desk are stopped."""
@@ -214,8 +239,47 @@ class MemoryEffects:
         return effect
 
     def _change(self, key: str, **values: object) -> Effect:
-        self.effects[key] = self.effects[key].model_copy(update=values)
-        return self.effects[key]
+        was = self.effects[key]
+        effect = self.effects[key] = was.model_copy(update=values)
+        if effect.state is not was.state:
+            self._follow(was, effect)
+        return effect
+
+    def _follow(self, was: Effect, effect: Effect) -> None:
+        """What became of a released effect becomes of its approval."""
+        states = {
+            EffectState.EXECUTED: ApprovalState.EXECUTED,
+            EffectState.FAILED: ApprovalState.FAILED,
+            EffectState.OUTCOME_UNKNOWN: ApprovalState.OUTCOME_UNKNOWN,
+        }
+        if was.state is EffectState.OUTCOME_UNKNOWN:
+            states[EffectState.PREPARED] = ApprovalState.APPROVED
+        state = states.get(effect.state)
+        for one in list(self.approvals.values()):
+            place = (one.run_id, one.slot, one.digest) == (effect.run_id, effect.slot, effect.action.digest)
+            if state and place and one.state in (ApprovalState.APPROVED, ApprovalState.OUTCOME_UNKNOWN):
+                closed = datetime.now(UTC) if state in (ApprovalState.EXECUTED, ApprovalState.FAILED) else None
+                self.approvals[one.approval_id] = one.model_copy(
+                    update={"state": state, "closed_at": closed, "revision": one.revision + 1}
+                )
+        if effect.state is EffectState.FAILED:
+            self.free(effect.run_id, effect.slot)
+
+    def free(self, run_id: UUID, slot: str) -> None:
+        """Give reserved amounts back."""
+        for key in [key for key in self.amounts if key[1:] == (run_id, slot)]:
+            del self.amounts[key]
+
+    def _held(self, claim: Claim, effect: Effect, *, gated: bool) -> str:
+        asked = [a for a in self.approvals.values() if (a.run_id, a.slot) == (claim.run_id, effect.slot)]
+        if not asked:
+            return "nobody was asked" if gated else ""
+        last = max(asked, key=lambda a: a.version)
+        is_over = last.valid_until is not None and last.valid_until <= datetime.now(UTC)
+        is_fresh = effect.state is EffectState.EXECUTING or not is_over
+        if last.digest == effect.action.digest and last.state is ApprovalState.APPROVED and is_fresh:
+            return ""
+        return f"approval {str(last.approval_id)[:8]} is {last.state.value}"
 
 
 def _gives_way(found: Effect, wanted: Effect) -> bool:

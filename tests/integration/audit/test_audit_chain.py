@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import psycopg
+import pytest
 from structlog.testing import capture_logs
 
 from auditing import Chain, listen

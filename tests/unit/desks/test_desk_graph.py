@@ -12,7 +12,6 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from tradeloop.desks.desk import Desk, Specialist, Verdict
 from tradeloop.desks.graph import NO_MODEL, build, workflow_of
-from tradeloop.desks.policy import PolicyFile
 from tradeloop.domain.actions import Action
 from tradeloop.domain.canonical import sha256_hex
 from tradeloop.domain.decisions import Decision
@@ -20,6 +19,7 @@ from tradeloop.domain.events import WorkflowEvent
 from tradeloop.engine.rehearsal import rehearse
 from tradeloop.errors import ModelUnavailable, SwitchedOff
 from tradeloop.gate.lattice import Lattice
+from tradeloop.gate.policy_file import PolicyFile
 from tradeloop.ports import Agents, Answer, Question, Tools
 from tradeloop.workflow import GraphContext
 
@@ -71,7 +71,7 @@ class Recorder:
         if self.stopped:
             raise SwitchedOff(self.stopped)
 
-    async def perform(self, slot: str, action: Action, *, adopts: bool = False) -> dict[str, Any]:  # noqa: ARG002
+    async def perform(self, _slot: str, action: Action, **_: Any) -> dict[str, Any]:
         self.asked.append(action)
         return {"state": "executed"}
 

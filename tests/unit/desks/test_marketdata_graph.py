@@ -26,7 +26,7 @@ class Recorder:
     async def admit(self) -> None:
         pass
 
-    async def perform(self, slot: str, action: Action) -> dict[str, Any]:
+    async def perform(self, slot: str, action: Action, **_: Any) -> dict[str, Any]:
         self.asked.append((slot, action))
         return {"state": "executed"}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final  # Any: a graph's state
@@ -52,7 +52,15 @@ class _Acting:
     async def admit(self) -> None:
         """Nothing is stopped."""
 
-    async def perform(self, slot: str, action: Action, *, adopts: bool = False) -> dict[str, Any]:  # noqa: ARG002
+    async def perform(
+        self,
+        slot: str,  # noqa: ARG002
+        action: Action,
+        *,
+        adopts: bool = False,  # noqa: ARG002
+        asked: bool = False,  # noqa: ARG002
+        told: Mapping[str, Any] | None = None,  # noqa: ARG002
+    ) -> dict[str, Any]:
         """Hold it against the list, and do nothing."""
         check(action, self._desk.allowed, self._desk.name)
         return {"state": "rehearsed"}

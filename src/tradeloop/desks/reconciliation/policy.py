@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tradeloop.desks.policy import PolicyFile, PolicyPart, need_all, read_policy
+from tradeloop.gate.policy_file import PolicyFile, PolicyPart, need_all, read_policy
 
 SHIPPED: Final = Path(__file__).with_name("policy.yaml")
 

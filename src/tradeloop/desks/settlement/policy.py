@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tradeloop.desks.policy import PolicyFile, PolicyPart, need_all, read_policy
 from tradeloop.desks.settlement.advice import Direction
+from tradeloop.gate.policy_file import PolicyFile, PolicyPart, need_all, read_policy
 
 SHIPPED: Final = Path(__file__).with_name("policy.yaml")
 
