@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     group: str = Field(default="tradeloop", min_length=1)
     """Kafka consumer group of the workers."""
 
+    encryption_key_file: Path | None = None
+    """Keys that encrypt events as received, checkpoints and what people are shown; the first line is in use."""
+
     workflows: Annotated[list[str], NoDecode] = Field(default_factory=list)
     """Own workflows beside the entry points: `module:name`, separated by commas."""
     effects: Annotated[list[str], NoDecode] = Field(default_factory=list)
@@ -194,7 +197,8 @@ class Settings(BaseSettings):
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @field_validator(
-        "webhooks", "model_key_file", "model_record", "model_replay", "tools", "gate_policy", "audit_key_file",
+        "webhooks", "model_key_file", "model_record", "model_replay", "tools", "gate_policy", "encryption_key_file",
+        "audit_key_file",
         mode="before",
     )  # fmt: skip
     @classmethod

@@ -65,7 +65,7 @@ async def open_database(settings: Settings, *, size: int = 1) -> AsyncIterator[D
     from tradeloop.store.database import Database
 
     settings.require("database_url")
-    database = Database(settings.database_url, size=size)
+    database = Database.of(settings, size=size)
     await database.check()
     async with database:
         yield database

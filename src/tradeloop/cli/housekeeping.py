@@ -93,7 +93,11 @@ async def _clean(dry_run: bool) -> dict[str, int]:
 
     settings = stack_settings()
     settings.require("database_url")
-    database = Database(settings.database_url, size=1, lock_timeout_ms=LOCK_TIMEOUT_MS)
+    database = Database.of(
+        settings,
+        size=1,
+        lock_timeout_ms=LOCK_TIMEOUT_MS,
+    )
     await database.check()
     async with database:
         chore = Housekeeping(PostgresRetention(database), settings.keep_days)

@@ -153,7 +153,7 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
     desks = {event_type: workflow.desk for event_type, workflow in workflows.items()}
     targets = load_targets(settings.webhooks, settings.webhook_hosts, settings.webhook_secret)
     async with (
-        Database(settings.database_url) as database,
+        Database.of(settings) as database,
         CheckpointStore(database, patience_s=settings.lease_s) as saver,
         AirflowClient.from_settings(settings) as airflow,
         Webhooks(targets) as webhooks,
@@ -232,7 +232,7 @@ async def _relay(settings: Settings, stop: asyncio.Event) -> None:
 
     key = load_signing_key(settings.audit_key_file) if settings.audit_key_file else None
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(Database(settings.database_url))
+        database = await stack.enter_async_context(Database.of(settings))
         publisher = KafkaPublisher(settings.kafka_bootstrap)
         stack.callback(publisher.close)
         sweep: Sweeping | None = None
@@ -244,7 +244,11 @@ async def _relay(settings: Settings, stop: asyncio.Event) -> None:
                 sweep = Sweeps(sweep, Lifecycle(AirflowRunHistory(airflow), publisher, captures, settings))
         chore: Housekeeping | None = None
         if settings.clean_interval_s:
-            patient = Database(settings.database_url, size=1, lock_timeout_ms=LOCK_TIMEOUT_MS)
+            patient = Database.of(
+                settings,
+                size=1,
+                lock_timeout_ms=LOCK_TIMEOUT_MS,
+            )
             chore = Housekeeping(PostgresRetention(await stack.enter_async_context(patient)), settings.keep_days)
         relay = Relay(
             PostgresOutbox(database),

@@ -48,7 +48,7 @@ async def open_road(settings: Settings) -> AsyncIterator[Road]:
     """Connect to everything that will be observed."""
     async with AsyncExitStack() as stack:
         airflow = await stack.enter_async_context(AirflowClient.from_settings(settings))
-        database = await stack.enter_async_context(Database(settings.database_url, size=3))
+        database = await stack.enter_async_context(Database.of(settings, size=3))
         decisions = await stack.enter_async_context(TopicReader(settings.kafka_bootstrap, settings.decisions_topic))
         history = RunHistory(database, settings.instance)
         yield Road(settings, airflow, history, CheckpointStore(database), decisions)

@@ -91,7 +91,7 @@ async def _tell(journey: _Journey, screen: DemoScreen) -> RunView | None:
 
 
 async def _prove(road: Road, settings: Settings, since: datetime) -> CaptureReport:
-    async with Database(settings.database_url, size=1) as database:
+    async with Database.of(settings, size=1) as database:
         store = PostgresCaptureHistory(database)
         until = datetime.now(UTC) + PENDING + timedelta(seconds=1)
         return await audit_capture(road.airflow, store, settings.instance, since, until)

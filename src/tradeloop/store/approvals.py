@@ -21,6 +21,7 @@ from tradeloop.gate import ballot as rules
 from tradeloop.gate.ballot import Change
 from tradeloop.ports import Ask
 from tradeloop.store.database import Database
+from tradeloop.store.seal import Seal
 from tradeloop.store.texts import storable
 
 APPROVALS: Final[LiteralString] = """
@@ -57,7 +58,7 @@ class PostgresApprovals:
                 claim.fence,
                 RunState.PARKED.value,
                 max_pending,
-                Jsonb([_ask_json(ask) for ask in asks]),
+                Jsonb([_ask_json(ask, self._database.seal) for ask in asks]),
                 ids,
             ),
         )
@@ -72,7 +73,7 @@ class PostgresApprovals:
     async def of_run(self, run_id: UUID) -> list[Approval]:
         """Every version of every question of the run, oldest first, with votes."""
         rows = await self._database.rows(APPROVALS + " WHERE a.run_id = %s ORDER BY a.slot, a.version", (run_id,))
-        return [_approval(row) for row in rows]
+        return [_approval(row, self._database.seal) for row in rows]
 
     async def get(self, approval_id: UUID) -> Approval:
         """One, with its votes.
@@ -88,7 +89,7 @@ class PostgresApprovals:
             APPROVALS + " WHERE a.approval_id::text LIKE %s ORDER BY a.asked_at DESC LIMIT 10",
             (beginning.lower().replace("%", "").replace("_", "") + "%",),
         )
-        return [_approval(row) for row in rows]
+        return [_approval(row, self._database.seal) for row in rows]
 
     async def matching(self, wanted: ApprovalFilter) -> list[Approval]:
         """Those that fit; open ones by deadline, then age.
@@ -124,7 +125,7 @@ class PostgresApprovals:
                 "limit": wanted.limit,
             },
         )
-        return [_approval(row) for row in rows]
+        return [_approval(row, self._database.seal) for row in rows]
 
     async def answer(self, approval_id: UUID, ballot: Ballot, voter: Principal) -> Approval:
         """Count one person's answer; returns how the approval stands then.
@@ -209,7 +210,12 @@ class PostgresApprovals:
             APPROVALS + " WHERE a.state = 'pending' AND a.deadline_at <= clock_timestamp() "
             "ORDER BY a.deadline_at LIMIT 200"
         )
-        return sum([await self._change(one, rules.at_deadline(one)) for one in map(_approval, rows)])
+        return sum(
+            [
+                await self._change(one, rules.at_deadline(one))
+                for one in [_approval(row, self._database.seal) for row in rows]
+            ]
+        )
 
     async def is_first(self, desk: str, action: Action) -> bool:
         """Whether no action of this kind and target was ever released and carried out on the desk."""
@@ -238,7 +244,7 @@ class PostgresApprovals:
         row = await self._database.row(APPROVALS + " WHERE a.approval_id = %s", (approval_id,))
         if row is None:
             raise NotFound(f"there is no approval {approval_id}.", hint="tradeloop approvals list")
-        return _approval(row), row["now"]
+        return _approval(row, self._database.seal), row["now"]
 
     async def _change(self, approval: Approval, change: Change) -> bool:
         vote = None
@@ -272,7 +278,7 @@ def _id_of(run_id: UUID, slot: str, version: int) -> UUID:
     return derive_id("approval", run_id, slot, version)
 
 
-def _ask_json(ask: Ask) -> Mapping[str, Any]:
+def _ask_json(ask: Ask, seal: Seal) -> Mapping[str, Any]:
     return {
         "slot": ask.slot,
         "interrupt_id": ask.interrupt_id,
@@ -283,7 +289,7 @@ def _ask_json(ask: Ask) -> Mapping[str, Any]:
         "policy_hash": ask.policy_hash,
         "agent": ask.agent,
         "requester": storable(ask.requester),
-        "context": _storable(ask.context),
+        "context": seal.close_json(_storable(ask.context)),
     }
 
 
@@ -301,7 +307,8 @@ def _cursor(text: str) -> tuple[datetime | None, UUID | None]:
         raise UsageInvalid(f"{text[:60]!r} is no cursor of this list.") from problem
 
 
-def _approval(row: DictRow) -> Approval:
+def _approval(row: DictRow, seal: Seal) -> Approval:
     fields = {name: row[name] for name in Approval.model_fields if name in row}
+    fields["context"] = seal.open_json(row["context"])
     fields["votes"] = tuple(Vote.model_validate(vote) for vote in row["votes"])
     return Approval.model_validate(fields)

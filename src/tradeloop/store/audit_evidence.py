@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, LiteralString
 from uuid import UUID
 
@@ -47,7 +47,7 @@ async def make_bundle(database: Database, decision: str, keys: Mapping[str, Publ
         NotYet: its newest record waits for its seal, seconds as a rule.
     """
     run_id = await find_run(database, decision)
-    return run_id, await asyncio.to_thread(_made, database.url, run_id, keys)
+    return run_id, await asyncio.to_thread(_made, database, run_id, keys)
 
 
 async def find_run(database: Database, prefix: str) -> UUID:
@@ -67,8 +67,10 @@ async def find_run(database: Database, prefix: str) -> UUID:
     return found
 
 
-def material_of(reader: AuditReader, run_id: UUID, keys: Mapping[str, PublicKey]) -> Material:
-    """Records, proofs, seals and events of a run."""
+def material_of(
+    reader: AuditReader, run_id: UUID, keys: Mapping[str, PublicKey], opened: Callable[[bytes], bytes]
+) -> Material:
+    """Records, proofs, seals and events of a run; `opened` decrypts an event as it is kept."""
     name = str(run_id)
     records = [*reader.stream(run_id), *reader.records(BESIDE, list(LASTING), name, name, name)]
     if not any(record.stream_id == run_id for record in records):
@@ -83,7 +85,7 @@ def material_of(reader: AuditReader, run_id: UUID, keys: Mapping[str, PublicKey]
         run_id=run_id,
         records=in_order(run_id, proven),
         seals=without_lists(seals),
-        events=reader.events_of(run_id),
+        events={event_id: opened(kept) for event_id, kept in reader.events_of(run_id).items()},
         public_keys=bundle.pem_of({key_id: key for key_id, key in keys.items() if key_id in used}),
     )
 
@@ -99,6 +101,6 @@ def _proven(reader: AuditReader, record: Record, seals: dict[int, Seal]) -> Prov
     return prove(record, stored.number, stored.seal)
 
 
-def _made(url: str, run_id: UUID, keys: Mapping[str, PublicKey]) -> bytes:
-    with reading(url) as reader:
-        return bundle.make(material_of(reader, run_id, keys))
+def _made(database: Database, run_id: UUID, keys: Mapping[str, PublicKey]) -> bytes:
+    with reading(database.url) as reader:
+        return bundle.make(material_of(reader, run_id, keys, database.seal.open))

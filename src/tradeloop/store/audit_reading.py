@@ -119,7 +119,7 @@ class AuditReader:
         return next(self._seals(SEALS + "ORDER BY seal DESC LIMIT 1"), None)
 
     def events_of(self, run_id: UUID) -> dict[str, bytes]:
-        """The original bytes of the event that a run answers, by its id, while they are kept."""
+        """The event that a run answers as it is kept, perhaps encrypted, by its id."""
         found = self._connection.execute("SELECT event_id, payload FROM inbox WHERE run_id = %s", (run_id,))
         return {str(event_id): bytes(payload) for event_id, payload in found}
 

@@ -78,7 +78,10 @@ class CheckpointStore(AsyncPostgresSaver):
                 are seen in the checkpoint after it, and not as results of its tasks.
             lanes: connections; the puts of a thread take the same one, in order.
         """
-        super().__init__(database.pool, serde=JsonPlusSerializer(allowed_msgpack_modules=RESTORED))
+        plain = JsonPlusSerializer(allowed_msgpack_modules=RESTORED)
+        seal = database.seal
+        super().__init__(database.pool, serde=seal.serializer(plain) if seal.closes else plain)
+        self._inline = () if seal.closes else INLINE
         self._close_s = close_s
         self._lanes = [
             Lane(lambda: Wire.open(database.url), patience_s=patience_s, elide=not keep_history) for _ in range(lanes)
@@ -161,7 +164,7 @@ class CheckpointStore(AsyncPostgresSaver):
         blobs = []
         is_delta = "counters_since_delta_snapshot" in metadata
         for channel, value in checkpoint["channel_values"].items():
-            if value is None or isinstance(value, INLINE):
+            if value is None or isinstance(value, self._inline):
                 inline[channel] = value
                 continue
             if isinstance(value, _DeltaSnapshot):

@@ -16,7 +16,9 @@ from psycopg_pool import AsyncConnectionPool
 from tradeloop.errors import DatabaseUnreachable, SettingInvalid
 
 if TYPE_CHECKING:
+    from tradeloop.settings import Settings
     from tradeloop.store.line import Line
+    from tradeloop.store.seal import Seal
 
 SCHEMA: Final = "tradeloop"
 OPTIONS: Final = f"-c search_path={SCHEMA} -c idle_in_transaction_session_timeout=5000 -c statement_timeout=60000"
@@ -111,9 +113,13 @@ class Database:
     then leaves no open transaction behind.
     """
 
-    def __init__(self, url: str, *, size: int = 8, lock_timeout_ms: int = 0) -> None:
-        """`lock_timeout_ms`: how long a statement may wait for a lock, as others then wait behind it; 0: any time."""
+    def __init__(self, url: str, *, size: int = 8, lock_timeout_ms: int = 0, seal: Seal | None = None) -> None:
+        """`lock_timeout_ms`: how long a statement may wait for a lock, as others then wait behind it; 0: any time.
+
+        `seal`: encrypts what is kept of events, checkpoints and questions; None: nothing is.
+        """
         self.url = url
+        self._seal = seal
         self._lines: dict[str, Line] = {}
         self.pool: Pool = AsyncConnectionPool(
             url,
@@ -128,6 +134,20 @@ class Database:
             reset=_note_use,
         )
 
+    @classmethod
+    def of(cls, settings: Settings, *, size: int = 8, lock_timeout_ms: int = 0) -> Self:
+        """The database that the settings name, with its seal.
+
+        Raises:
+            SettingInvalid: the file of keys cannot be used.
+        """
+        seal = None
+        if settings.encryption_key_file is not None:
+            from tradeloop.store.seal import Seal
+
+            seal = Seal.from_file(settings.encryption_key_file)
+        return cls(settings.database_url, size=size, lock_timeout_ms=lock_timeout_ms, seal=seal)
+
     async def __aenter__(self) -> Self:
         await self.pool.open()
         return self
@@ -138,6 +158,15 @@ class Database:
         for line in self._lines.values():
             await line.close()
         await self.pool.close()
+
+    @property
+    def seal(self) -> Seal:
+        """What closes and opens the bytes of events."""
+        if self._seal is None:
+            from tradeloop.store.seal import OPEN
+
+            self._seal = OPEN
+        return self._seal
 
     def line(self, name: str) -> Line:
         """The connection of its own that the busy statement `name` has."""
