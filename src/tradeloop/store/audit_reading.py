@@ -207,6 +207,17 @@ class AuditReader:
         return row
 
 
+class WithinTransaction(AuditReader):
+    """Reads on one connection, so that it sees what this has not committed; seals are kept in memory."""
+
+    def __init__(self, connection: psycopg.Connection[TupleRow]) -> None:
+        super().__init__(connection, connection)
+
+    def seals_by_id(self, *, since_id: int = 0) -> Iterator[StoredSeal]:
+        """Seals that list records of that id or later, in the order of their first ids."""
+        return iter(list(super().seals_by_id(since_id=since_id)))
+
+
 @contextmanager
 def reading(url: str) -> Iterator[AuditReader]:
     """A reader on a connection of its own, for as long as this is open.
