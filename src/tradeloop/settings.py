@@ -29,6 +29,11 @@ ADDRESSES = {
     "kafka_bootstrap": (rf"{BROKER}(,\s*{BROKER})*", "host:port, several of them separated by commas,"),
     "airflow_url": (r"https?://[^/\s]+\S*", "http://HOST:PORT or https://HOST"),
     "model_url": (r"https?://[^/\s@]+(/\S*)?", "http://HOST:PORT or https://HOST, without a password,"),
+    "api_url": (r"https?://[^/\s@]+/?", "http://HOST:PORT or https://HOST, without a path,"),
+    "oidc_jwks_url": (
+        r"https://[^/\s@]+(/\S*)?|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/\S*)?",
+        "https://HOST/…, or http:// on loopback,",
+    ),
 }
 """By setting: what fits, and how that is said. What does not fit would be found out late, and as something else."""
 SECRET = re.compile(r"(?<=:)[^:@/]+(?=@)|(?<=password=)\S+")
@@ -131,6 +136,34 @@ class Settings(BaseSettings):
     model_replay: Path | None = None
     """Such a file, to answer from; no model is asked."""
 
+    api_host: str = Field(default="127.0.0.1", min_length=1, max_length=253)
+    """Where the API listens; anything but loopback belongs behind something that speaks TLS."""
+    api_port: int = Field(default=8088, ge=0, le=65535)
+    """0 takes any free one."""
+    api_url: str = ""
+    """What browsers and programs call it by; with https, cookies are for https alone."""
+    api_key_file: Path | None = None
+    """Of a client: holds the key that commands with `--api` show."""
+    api_rate: float = Field(default=50.0, ge=0, le=100_000)
+    """Requests a second of one principal, four times as many at once; 0: any."""
+    api_streams: int = Field(default=512, ge=1, le=100_000)
+    """Event streams and long polls that one process holds open; each is a socket."""
+    session_hours: float = Field(default=10.0, gt=0, le=168)
+    """How long a browser stays signed in."""
+    session_idle_minutes: float = Field(default=60.0, gt=0, le=10_080)
+    """After so long without a request it is not."""
+    oidc_issuer: str = ""
+    """`iss` of the tokens that are taken; empty: none are, keys alone."""
+    oidc_audience: str = ""
+    """`aud` that they must name: this API."""
+    oidc_jwks_url: str = ""
+    """Where the issuer publishes its keys."""
+    oidc_jwks_file: Path | None = None
+    """Or a file with them, read again when it changes."""
+    oidc_name_claim: str = Field(default="sub", pattern=r"^[A-Za-z0-9_.:/-]{1,100}$")
+    """Claim that holds the name of a principal. Only `sub` is promised never to be given to another person."""
+    oidc_leeway_s: float = Field(default=30.0, ge=0, le=300)
+
     tools: Path | None = None
     """YAML file of the MCP servers whose tools agents may have; used only where a model is configured."""
 
@@ -176,6 +209,8 @@ class Settings(BaseSettings):
     """Amounts held against the approval policy's limits of a day or a session."""
     keep_dead_letters_days: int = Field(default=90, ge=3, le=36_500)
     keep_checkpoints_days: int = Field(default=30, ge=0, le=36_500)
+    keep_api_triggers_days: int = Field(default=90, ge=8, le=36_500)
+    """Idempotency keys of the API, at least as long as `keep_inbox_keys_days`."""
     keep_audit_days: int = Field(default=0, ge=0, le=36_500)
     keep_workers_days: int = Field(default=7, ge=1, le=36_500)
     keep_model_calls_days: int = Field(default=90, ge=2, le=36_500)
@@ -198,14 +233,14 @@ class Settings(BaseSettings):
 
     @field_validator(
         "webhooks", "model_key_file", "model_record", "model_replay", "tools", "gate_policy", "encryption_key_file",
-        "audit_key_file",
+        "api_key_file", "oidc_jwks_file", "audit_key_file",
         mode="before",
     )  # fmt: skip
     @classmethod
     def _absent(cls, value: object) -> object:
         return value or None
 
-    @field_validator("database_url", "kafka_bootstrap", "airflow_url", "model_url")
+    @field_validator("database_url", "kafka_bootstrap", "airflow_url", "model_url", "api_url", "oidc_jwks_url")
     @classmethod
     def _address(cls, value: str, field: ValidationInfo) -> str:
         pattern, expected = ADDRESSES[str(field.field_name)]

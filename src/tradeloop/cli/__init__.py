@@ -19,12 +19,15 @@ COMMANDS = (
     "stack",
     "demo",
     "processes",
+    "api",
     "runs",
     "events",
     "decisions",
     "audit",
     "effects",
     "switch",
+    "people",
+    "keys",
     "dlq",
     "hindsight",
     "report",
@@ -123,6 +126,9 @@ def _globals(
         str,
         typer.Option(metavar="NAME", help="Settings of .env.NAME or ~/.config/tradeloop/NAME.env, before all others."),
     ] = "",
+    api: Annotated[
+        str, typer.Option("--api", metavar="URL", help="The API that commands speak to, before TRADELOOP_API_URL.")
+    ] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no progress.")] = False,
     verbose: Annotated[
         int,
@@ -153,3 +159,4 @@ def _globals(
     OUTPUT.verbose, OUTPUT.is_agreed = verbose, yes
     if profile:
         os.environ["TRADELOOP_PROFILE"] = profile
+    OUTPUT.api = api

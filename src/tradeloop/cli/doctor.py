@@ -23,7 +23,7 @@ EPILOG = epilog(
     "tradeloop doctor airflow --json",
     codes={0: "all well", FOUND: "something is not", UNREACHABLE: MEANINGS[UNREACHABLE]},
 )
-PARTS = ("settings", "postgres", "kafka", "airflow", "processes", "workflows", "models", "machine")
+PARTS = ("settings", "postgres", "kafka", "airflow", "processes", "api", "workflows", "models", "machine")
 
 LANES: Final = 16
 LATE_S: Final = 60.0
@@ -84,6 +84,7 @@ def _examine(parts: list[str]) -> list[Finding]:
         "kafka": _kafka,
         "airflow": _airflow,
         "processes": _processes,
+        "api": _api,
         "workflows": _workflows,
         "models": _models,
         "machine": _machine,
@@ -210,6 +211,22 @@ async def _condition(settings: Settings) -> Condition:
 
     async with open_database(settings) as database:
         return await condition_of(database, CURSOR)
+
+
+def _api(settings: Settings) -> list[Finding]:
+    import httpx
+
+    if not settings.api_url:
+        return [Finding("api", True, "no API is set: TRADELOOP_API_URL is empty, and no local stack runs")]
+    try:
+        answer = httpx.get(f"{settings.api_url.rstrip('/')}/readyz", timeout=5)
+        found = answer.json()
+        status, database = str(found["status"]), str(found["database"])
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        words = f"no API of tradeloop answers at {settings.api_url}"
+        return [Finding("api", False, words, "tradeloop api, or tradeloop up", is_unreachable=True)]
+    hint = {"away": "tradeloop doctor postgres", "other_schema": "tradeloop db migrate"}.get(database, "")
+    return [Finding("api", status == "ok", f"answers at {settings.api_url}; database {database}", hint)]
 
 
 def _machine(settings: Settings) -> list[Finding]:

@@ -9,6 +9,7 @@ GLOBALS = {
     "--color": True,
     "--time": True,
     "--profile": True,
+    "--api": True,
     "-q": False,
     "--quiet": False,
     "-v": False,

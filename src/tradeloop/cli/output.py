@@ -60,6 +60,8 @@ class Output:
     verbose: int = 0
     is_agreed: bool = False
     """`--yes`: questions are answered so."""
+    api: str = ""
+    """`--api`: the API's address; empty: that of the settings."""
     after_ctrl_c: str = ""
     """What the command says it finished or undid when Ctrl-C ends it."""
 

@@ -44,7 +44,7 @@ def worker() -> None:
 
     settings = stack_settings()
     settings.require("database_url", "kafka_bootstrap")
-    _serve(settings, lambda stop: _worker(settings, stop))
+    serve(settings, lambda stop: _worker(settings, stop))
 
 
 def relay() -> None:
@@ -53,10 +53,11 @@ def relay() -> None:
 
     settings = stack_settings()
     settings.require("database_url", "kafka_bootstrap")
-    _serve(settings, lambda stop: _relay(settings, stop))
+    serve(settings, lambda stop: _relay(settings, stop))
 
 
-def _serve(settings: Settings, serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+def serve(settings: Settings, work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run a process's work until SIGTERM or Ctrl-C, with its logs as the settings say."""
     import asyncio
 
     from tradeloop.observability import configure_logging
@@ -67,7 +68,7 @@ def _serve(settings: Settings, serve: Callable[[asyncio.Event], Awaitable[None]]
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await serve(stop)
+        await work(stop)
         _leave_threads_behind()
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -146,6 +147,7 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
     from tradeloop.store.database import Database
     from tradeloop.store.effects import PostgresEffects
     from tradeloop.store.inbox import PostgresInbox
+    from tradeloop.store.people import PostgresPeople
     from tradeloop.store.runs import PostgresRuns
     from tradeloop.workflow import load_workflows
 
@@ -169,7 +171,7 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
             environment=settings.environment,
             agents=open_gateway(settings, PostgresBudgets(database)),
             tools=tools,
-            gate=Gate(PolicySource(settings.gate_policy), PostgresApprovals(database), None),
+            gate=Gate(PolicySource(settings.gate_policy), PostgresApprovals(database), PostgresPeople(database)),
         )
         options = WorkerOptions(
             desks=tuple(sorted(set(desks.values()))),

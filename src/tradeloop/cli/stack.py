@@ -50,8 +50,8 @@ def up(
 ) -> None:
     """Start everything on this machine.
 
-    PostgreSQL, Kafka, Airflow, relay and worker; a later start goes on with the data. With --json the addresses are one
-    document on stdout, as `tradeloop status --json` prints them.
+    PostgreSQL, Kafka, Airflow, relay, worker and API; a later start goes on with the data. With --json the addresses
+    are one document on stdout, as `tradeloop status --json` prints them.
     """
     from tradeloop.settings import load_settings
     from tradeloop.stack.screen import Screen
@@ -173,6 +173,9 @@ def _tell_addresses(settings: Settings, *, as_json: bool) -> None:
         typer.echo(f"  {name:<16} {value}", err=True)
     if "airflow_url" in found["addresses"]:
         typer.echo(f"  sign in as admin; its password is in {_short(Path(found['airflow_passwords']))}", err=True)
+    if "api_url" in found["addresses"] and (keys := Path(found["home"]) / "keys").is_dir():
+        names = " and ".join(sorted(path.stem for path in keys.glob("*.key")))
+        typer.echo(f"  keys for the API, of {names}, are in {_short(keys)}", err=True)
 
 
 def _short(path: Path) -> str:

@@ -134,7 +134,7 @@ class WorkflowEvent(BaseModel):
             SchemaFromFuture: `schema_version` above SCHEMA_VERSION.
             EventInvalid: a field is missing or does not fit; the message names field and value.
         """
-        raw = _decode(value)
+        raw = decode_object(value)
         version = raw.get("schema_version")
         if isinstance(version, int) and version > SCHEMA_VERSION:
             raise SchemaFromFuture(f"schema_version is {version}; this release reads up to {SCHEMA_VERSION}")
@@ -146,7 +146,13 @@ class WorkflowEvent(BaseModel):
             raise EventInvalid(_explain(problem)) from problem
 
 
-def _decode(value: bytes | str) -> dict[str, Any]:
+def decode_object(value: bytes | str) -> dict[str, Any]:
+    """Read a JSON object that has one meaning everywhere.
+
+    Raises:
+        EventTooLarge: above MAX_EVENT_BYTES.
+        EventNotJson: not UTF-8 JSON, NaN or infinity, a key given twice, nesting above MAX_DEPTH, U+0000.
+    """
     size_bytes = len(value) if isinstance(value, bytes) else len(value.encode("utf-8", "surrogatepass"))
     if size_bytes > MAX_EVENT_BYTES:
         raise EventTooLarge(f"the event has {size_bytes:,} bytes; at most {MAX_EVENT_BYTES:,} are taken")

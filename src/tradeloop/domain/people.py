@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from tradeloop.errors import UsageInvalid
+
 ANYWHERE: Final = "*"
 """In place of a desk's name: every desk."""
 SERVICE_NAMES: Final = frozenset({"anonymous", "tradeloop", "airflow", "admin", "root", "system"})
 """Names that several people could stand behind: none of them is a person who can answer."""
+
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+'-]{0,199}")
+"""Of whoever is added: plain letters, so that no two names look alike."""
 
 
 class Role(StrEnum):
@@ -74,3 +80,25 @@ class Principal(BaseModel):
 
 def _within(amount: Decimal, up_to: Decimal | None) -> bool:
     return up_to is None or abs(amount) <= up_to
+
+
+def fitting(principal: Principal) -> Principal:
+    """The principal, when name, kind and roles fit together.
+
+    Raises:
+        UsageInvalid: the name has other letters or is one that several people stand behind; a service would approve or
+            administrate, a person would be a service.
+    """
+    if not NAME.fullmatch(principal.name):
+        raise UsageInvalid(
+            f"{principal.name!r} is no name: up to 200 of a-z, 0-9 and . _ @ + ' - are expected, a letter or digit "
+            "first."
+        )
+    if principal.name.lower() in SERVICE_NAMES:
+        raise UsageInvalid(f"{principal.name!r} could be several people: a name of their own is expected.")
+    wrong = {"service": {Role.APPROVER, Role.ADMINISTRATOR}, "person": {Role.SERVICE}}[principal.kind] & principal.roles
+    if wrong:
+        raise UsageInvalid(f"a {principal.kind} cannot be {', '.join(sorted(wrong))}.")
+    if principal.delegations and Role.APPROVER not in principal.roles:
+        raise UsageInvalid("delegations are for approvers: add the role approver, or leave them out.")
+    return principal

@@ -36,6 +36,7 @@ from tradeloop.ports.engine import (
     Tended,
     TopicPartition,
 )
+from tradeloop.ports.people import People, Sessions
 from tradeloop.ports.tools import Tools
 
 __all__ = [
@@ -63,11 +64,13 @@ __all__ = [
     "NewSeal",
     "Outbox",
     "OutboxRow",
+    "People",
     "Publisher",
     "Question",
     "RunHistory",
     "Runs",
     "SealStore",
+    "Sessions",
     "Switches",
     "TaskAttempt",
     "Tended",

@@ -1,4 +1,4 @@
-"""The local stack: PostgreSQL, Kafka, Airflow, relay and worker on one machine."""
+"""The local stack: PostgreSQL, Kafka, Airflow, relay, worker and API on one machine."""
 
 from __future__ import annotations
 

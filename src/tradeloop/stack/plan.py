@@ -8,10 +8,11 @@ from tradeloop.errors import KafkaUnreachable, SettingInvalid
 from tradeloop.settings import Settings
 from tradeloop.stack import airflow, databases, kafka, postgres, services
 from tradeloop.stack.part import Context, Part
+from tradeloop.stack.ports import LOOPBACK
 
 AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
 NAMES = ("postgres", "kafka", *AIRFLOW, *services.SERVICES)
-STOP_ORDER = (("worker",), ("relay",), AIRFLOW, ("kafka",), ("postgres",))
+STOP_ORDER = (("api",), ("worker",), ("relay",), AIRFLOW, ("kafka",), ("postgres",))
 """Each group ends before the next begins: whoever writes ends before what it writes to."""
 
 
@@ -41,9 +42,7 @@ def names_of(only: Iterable[str] | None, settings: Settings) -> list[str]:
 def parts_of(context: Context, names: list[str]) -> list[Part]:
     """The parts and the steps between them, in an order in which each comes after what it needs."""
     settings = context.settings
-    if "relay" in names and "wake_port" not in context.addresses:
-        port = settings.wake_port or context.ports.choose("wake", 0, udp=True)
-        context.addresses["wake_port"] = str(port)
+    _choose_ports(context, names)
     own = [name for name in names if name in services.SERVICES]
     of_airflow = [name for name in names if name in AIRFLOW]
     parts: list[Part] = []
@@ -64,6 +63,16 @@ def parts_of(context: Context, names: list[str]) -> list[Part]:
     elif settings.airflow_url:
         parts.append(airflow.own(settings))
     return parts + services.parts(context, own)
+
+
+def _choose_ports(context: Context, names: list[str]) -> None:
+    settings = context.settings
+    if "relay" in names and "wake_port" not in context.addresses:
+        port = settings.wake_port or context.ports.choose("wake", 0, udp=True)
+        context.addresses["wake_port"] = str(port)
+    if "api" in names:
+        port = context.ports.choose("api", settings.api_port)
+        context.addresses["api_url"] = f"http://{LOOPBACK}:{port}"
 
 
 def _own_postgres(context: Context, *, with_airflow: bool) -> Part:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -19,6 +20,7 @@ SERVICES: dict[str, tuple[str, ...]] = {
     # The relay checks its permissions in Airflow at its start; the worker needs Airflow only for its first effect.
     "relay": ("database", "topics", "api-server"),
     "worker": ("database", "topics"),
+    "api": ("database",),
 }
 """Commands of tradeloop that run as parts, and what each needs first. Each logs `<name>_started` when it is ready."""
 
@@ -57,6 +59,8 @@ def settings_in_use(context: Context) -> Settings:
         update["airflow_password"] = SecretStr(str(update["airflow_password"]))
     if "wake_port" in update:
         update["wake_port"] = int(str(update["wake_port"]))
+    if "api_url" in update:
+        update["api_port"] = urlsplit(str(update["api_url"])).port
     update["home"] = context.home.root
     update["audit_key_file"] = _audit_key(context)
     for name in ("dags_folder", "reference_root"):
@@ -90,10 +94,19 @@ def _text(value: object) -> str:
 
 
 def _service(context: Context, name: str) -> Part:
+    port = urlsplit(context.address("api_url")).port or 0 if name == "api" else 0
+
+    def prepare() -> None:
+        if name == "api" and not context.settings.database_url:  # the stack's own: another one has people of its own
+            from tradeloop.stack.people import make_people
+
+            make_people(context.address("database_url"), context.home.root)
+
     return Part(
         name=name,
         label=name,
         needs=SERVICES[name],
+        prepare=prepare,
         command=lambda: [sys.executable, "-m", "tradeloop", name],
         environment=lambda: {
             **python_environment(),
@@ -101,6 +114,7 @@ def _service(context: Context, name: str) -> Part:
             f"{PREFIX}LOG_FORMAT": "json",
         },
         ready=_says(f"{name}_started"),
+        port=port,
         ready_within_s=60.0,
         stop_within_s=8.0,
     )

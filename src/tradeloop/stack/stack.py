@@ -185,7 +185,7 @@ class Stack:
         record.addresses = {
             name: value
             for name, value in self.addresses.items()
-            if name in ("kafka_bootstrap", "airflow_url", "airflow_username", "wake_port")
+            if name in ("kafka_bootstrap", "airflow_url", "airflow_username", "wake_port", "api_url")
         }
         record.parts = {part.name: PartRecord(name=part.name, label=part.label, port=part.port) for part in self._parts}
         self._keeper.save()

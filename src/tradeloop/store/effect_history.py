@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final, LiteralString
 from uuid import UUID
 
@@ -27,8 +28,12 @@ class EffectHistory:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def recent(self, *, state: str = "", limit: int = 50) -> list[Effect]:
+    async def recent(
+        self, *, state: str = "", limit: int = 50, before: tuple[datetime, str] | None = None
+    ) -> list[Effect]:
         """The newest first; `state` is a word of EffectState, or empty for all.
+
+        `before` is `prepared_at` and key of the last one seen.
 
         Raises:
             UsageInvalid: no state is called so.
@@ -37,8 +42,15 @@ class EffectHistory:
             words = ", ".join(known.value for known in EffectState)
             raise UsageInvalid(f"no state is called {state!r}; known: {words}")
         rows = await self._database.rows(
-            "SELECT * FROM effects WHERE %(state)s = '' OR state = %(state)s ORDER BY prepared_at DESC LIMIT %(limit)s",
-            {"state": state, "limit": limit},
+            "SELECT * FROM effects WHERE (%(state)s = '' OR state = %(state)s) "
+            "AND (%(at)s::timestamptz IS NULL OR (prepared_at, effect_key) < (%(at)s, %(key)s)) "
+            "ORDER BY prepared_at DESC, effect_key DESC LIMIT %(limit)s",
+            {
+                "state": state,
+                "limit": limit,
+                "at": before[0] if before else None,
+                "key": bytes.fromhex(before[1]) if before else None,
+            },
         )
         return [effect_of(row) for row in rows]
 

@@ -47,7 +47,7 @@ class RunHistory:
         self._database = database
         self._instance = instance
 
-    async def recent(
+    async def recent(  # noqa: PLR0913 - each narrows the list
         self,
         *,
         limit: int = 50,
@@ -55,18 +55,32 @@ class RunHistory:
         desk: str = "",
         since: datetime | None = None,
         with_unhandled: bool = True,
+        event_type: str = "",
+        subject: str = "",
+        decided: bool = False,
+        before: UUID | None = None,
     ) -> list[RunView]:
-        """The newest runs first; `state` is a word of RunState."""
+        """The newest runs first; `state` is a word of RunState, `before` the id of the last one seen.
+
+        Raises:
+            UsageInvalid: no state is called so.
+        """
         rows = await self._database.rows(
             RUNS + " WHERE (%(desk)s = '' OR i.desk = %(desk)s) AND (%(state)s::text[] IS NULL "
             "OR coalesce(r.state, w.state::text) = ANY(%(state)s)) AND (%(since)s::timestamptz IS NULL "
             "OR i.received_at >= %(since)s) AND (%(unhandled)s OR r.state IS DISTINCT FROM 'unhandled') "
+            "AND (%(type)s = '' OR i.event_type = %(type)s) AND (%(subject)s = '' OR i.subject = %(subject)s) "
+            "AND (NOT %(decided)s OR r.decision IS NOT NULL) AND (%(before)s::uuid IS NULL OR i.run_id < %(before)s) "
             "ORDER BY i.run_id DESC LIMIT %(limit)s",
             {
                 "desk": desk,
                 "state": _state_codes(state),
                 "since": since,
                 "unhandled": with_unhandled,
+                "type": event_type,
+                "subject": subject,
+                "decided": decided,
+                "before": before,
                 "limit": limit,
             },
         )

@@ -44,10 +44,13 @@ class PostgresLetters:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def recent(self, wanted: LetterFilter, limit: int = 50) -> list[Letter]:
-        """Matching letters, the newest first."""
+    async def recent(self, wanted: LetterFilter, limit: int = 50, before: int | None = None) -> list[Letter]:
+        """Matching letters, the newest first; `before` is the number of the last one seen."""
         rows = await self._database.rows(
-            LETTERS + MATCHING + " ORDER BY d.dl_id DESC LIMIT %(limit)s", _arguments(wanted) | {"limit": limit}
+            LETTERS
+            + MATCHING
+            + " AND (%(before)s::bigint IS NULL OR d.dl_id < %(before)s) ORDER BY d.dl_id DESC LIMIT %(limit)s",
+            _arguments(wanted) | {"limit": limit, "before": before},
         )
         return [_letter(row, self._database.seal) for row in rows]
 

@@ -75,6 +75,7 @@ RULES: Final = (
         "x.state = 'dead' AND x.lease_until < %(before)s "
         "AND NOT EXISTS (SELECT 1 FROM work w WHERE w.owner = x.worker_id)",
     ),
+    Rule("api_triggers", "ctid", "x.triggered_at < %(before)s"),
     Rule("model_calls", "ctid", "x.reserved_at < %(before)s" + NOT_LIVE),
 )
 CHECKPOINTS: Final = "checkpoints"

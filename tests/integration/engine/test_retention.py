@@ -119,7 +119,9 @@ async def test_what_is_over_goes_from_every_table(
         "c AS (INSERT INTO workers (worker_id, kind, host, pid, build, state, lease_until) "
         "VALUES (gen_random_uuid(), 'worker', 'h', 1, '', 'dead', %(old)s)), "
         "m AS (INSERT INTO model_calls (call_id, run_id, desk, day, model, tokens, cost, reserved_at) "
-        "VALUES (gen_random_uuid(), gen_random_uuid(), 'd', current_date, 'm', 1, 0, %(old)s)) "
+        "VALUES (gen_random_uuid(), gen_random_uuid(), 'd', current_date, 'm', 1, 0, %(old)s)), "
+        "t AS (INSERT INTO api_triggers (event_id, body_digest, principal, event_type, triggered_at) "
+        "VALUES (gen_random_uuid(), '', 'p', 't', %(old)s)) "
         "INSERT INTO dead_letters (source, cause, raw, state, decided_at) "
         "VALUES ('kafka', 'c', '', 'discarded', %(old)s)",
         {"old": OLD, "topic": TOPIC},

@@ -26,6 +26,7 @@ def test_all_parts_but_the_triggerer_start_by_default() -> None:
         "dag-processor",
         "relay",
         "worker",
+        "api",
     ]
 
 
