@@ -33,7 +33,8 @@ class AuditTrail:
     ) -> list[AuditRecord]:
         """The newest first; `before` is the id of the last one seen."""
         rows = await self._database.rows(
-            "SELECT id, stream_id, n, kind, body, at FROM audit_records WHERE (%(before)s::bigint IS NULL OR id < %(before)s) "
+            "SELECT id, stream_id, n, kind, body, at FROM audit_records "
+            "WHERE (%(before)s::bigint IS NULL OR id < %(before)s) "
             "AND (%(kind)s = '' OR kind = %(kind)s) AND (%(stream)s::uuid IS NULL OR stream_id = %(stream)s) "
             "ORDER BY id DESC LIMIT %(limit)s",
             {"before": before, "kind": kind, "stream": stream, "limit": limit},
