@@ -13,16 +13,21 @@ from typing import Any, Final  # Any: JSON of Airflow's answers
 from tradeloop.airflow.client import AirflowClient
 from tradeloop.airflow.envelope import envelopes
 from tradeloop.demo.legs import Batch, Leg, LegBroken
-from tradeloop.domain.runs import RunView
+from tradeloop.domain.approvals import ApprovalFilter
+from tradeloop.domain.runs import RunState, RunView
 from tradeloop.engine.steps import Step, steps_of
 from tradeloop.kafka.reader import TopicReader
 from tradeloop.settings import Settings
+from tradeloop.store.approvals import PostgresApprovals
 from tradeloop.store.checkpoints import CheckpointStore
 from tradeloop.store.database import Database
 from tradeloop.store.history import RunHistory
+from tradeloop.store.live_runs import PostgresLiveRuns
 
 FOLLOW_UPS: Final = ("publish_batch", "refetch_batch", "quarantine_rows")
 POLL_S: Final = 0.2
+RUN_PREFIX: Final = "demo-"
+"""Of the DAG runs that the demo starts."""
 DAG_WITHIN_S: Final = 180.0
 LEG_WITHIN_S: Final = 90.0
 Tell = Callable[[Leg], None]
@@ -37,6 +42,8 @@ class Road:
     history: RunHistory
     checkpoints: CheckpointStore
     decisions: TopicReader
+    approvals: PostgresApprovals
+    live: PostgresLiveRuns
 
     def log(self, part: str) -> str:
         """Where a part's log is."""
@@ -51,7 +58,8 @@ async def open_road(settings: Settings) -> AsyncIterator[Road]:
         database = await stack.enter_async_context(Database.of(settings, size=3))
         decisions = await stack.enter_async_context(TopicReader(settings.kafka_bootstrap, settings.decisions_topic))
         history = RunHistory(database, settings.instance)
-        yield Road(settings, airflow, history, CheckpointStore(database), decisions)
+        approvals, live = PostgresApprovals(database), PostgresLiveRuns(database)
+        yield Road(settings, airflow, history, CheckpointStore(database), decisions, approvals, live)
 
 
 def follow_ups(batch: Batch) -> tuple[str, ...]:
@@ -117,6 +125,8 @@ async def follow(road: Road, batch: Batch, run_id: str, tell: Tell) -> RunView:
     steps = await steps_of(road.checkpoints, view.run_id)
     tell(_event_leg(batch, view, announced_at))
     tell(_graph_leg(batch, view, steps))
+    if view.state is RunState.PARKED:
+        return await _asked(road, batch, view, tell)
     place = await road.decisions.place(str(view.decision_id), LEG_WITHIN_S)
     if place is None:
         topic = road.settings.decisions_topic
@@ -130,6 +140,50 @@ async def follow(road: Road, batch: Batch, run_id: str, tell: Tell) -> RunView:
             "decision", f"batch {batch.name} was decided as {outcome}; {expected} is right", log=road.log("worker")
         )
     tell(await _back_leg(road, batch, view))
+    return view
+
+
+async def put_aside(road: Road) -> int:
+    """Cancel what earlier demos still ask people: their batches would hold the same ones of this demo back."""
+    count = 0
+    for one in await road.approvals.matching(ApprovalFilter(desk="marketdata", limit=1000)):
+        if str(one.context.get("workflow_run_id", "")).startswith(RUN_PREFIX):
+            await road.live.cancel(one.run_id, by="demo", reason="a newer demo delivers the same batch")
+            count += 1
+    return count
+
+
+async def _asked(road: Road, batch: Batch, view: RunView, tell: Tell) -> RunView:
+    """The legs of a batch that waits for people; the demo goes on without them."""
+    (question,) = await road.approvals.of_run(view.run_id)
+    outcome = str(question.context["outcome"])
+    short = str(question.approval_id)[:8]
+    until = question.deadline_at.strftime("%H:%M:%SZ")
+    words = f"{outcome}    waits for a person until {until}: {question.action.kind} {question.action.target}?"
+    facts = {
+        "decision_id": str(view.decision_id),
+        "outcome": outcome,
+        "reasons": question.context["reasons"],
+        "approval_id": str(question.approval_id),
+        "digest": question.digest,
+    }
+    look = f"look: tradeloop approvals show {short}   (the demo goes on without you)"
+    reasons = [str(reason) for reason in question.context["reasons"][:2]]
+    tell(Leg(batch.name, "decision", "\n".join([words, *reasons, look]), None, facts))
+    if outcome not in batch.outcomes:
+        raise LegBroken("decision", f"batch {batch.name} was decided as {outcome}", log=road.log("worker"))
+    count = await _runs_of(road, follow_ups(batch), str(view.decision_id))
+    if count:
+        raise LegBroken("back", f"Airflow has {count} runs of this decision; 0 is right", log=road.log("worker"))
+    tell(
+        Leg(
+            batch.name,
+            "back",
+            "no DAG run (Airflow asked: 0) before a person has said yes",
+            None,
+            {"dag": None, "dag_run_id": None, "dag_runs": 0},
+        )
+    )
     return view
 
 
@@ -155,13 +209,15 @@ async def _recorded(road: Road, event_id: str) -> RunView:
     async def ended() -> bool:
         view = await road.history.of_event(UUID(event_id))
         views[:] = [view] if view else []
-        return view is not None and view.state.is_final
+        return view is not None and (view.state.is_final or view.state is RunState.PARKED)
 
     if not await _until(ended, LEG_WITHIN_S):
         if not views:
             raise LegBroken("event", f"event {event_id} did not reach the inbox", log=road.log("relay"))
         waiting = views[0].error or views[0].state.value
         raise LegBroken("graph", f"run of event {event_id} did not end: {waiting}", log=road.log("worker"))
+    if views[0].state is RunState.PARKED:
+        return views[0]
     if views[0].decision is None:
         raise LegBroken("graph", f"run of event {event_id} failed: {views[0].error}", log=road.log("worker"))
     return views[0]

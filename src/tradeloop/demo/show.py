@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from tradeloop.airflow.capture_audit import PENDING, CaptureReport, audit_capture
 from tradeloop.demo.legs import Batch, Leg, LegBroken
-from tradeloop.demo.road import Road, follow, open_road, run_dag, wait_for_dags
+from tradeloop.demo.road import RUN_PREFIX, Road, follow, open_road, put_aside, run_dag, wait_for_dags
 from tradeloop.demo.screen import DemoScreen
 from tradeloop.domain.runs import RunView
 from tradeloop.settings import Settings
@@ -48,7 +48,8 @@ async def show(settings: Settings, screen: DemoScreen, batches: Sequence[Batch])
     stamp = begun_at.strftime("%Y%m%dT%H%M%S")
     async with open_road(settings) as road:
         await wait_for_dags(road, batches)
-        journeys = [_Journey(batch, f"demo-{stamp}-{batch.name}") for batch in batches]
+        await put_aside(road)
+        journeys = [_Journey(batch, f"{RUN_PREFIX}{stamp}-{batch.name}") for batch in batches]
         driver = asyncio.create_task(_drive(road, journeys))
         try:
             seen = [await _tell(journey, screen) for journey in journeys]

@@ -62,4 +62,6 @@ class Desk:
     """Header, facts and the outcome that stands to the action; of typed facts alone."""
     allowed: tuple[Allowed, ...]
     specialists: tuple[Specialist, ...] = ()
+    asks: Callable[[Json, Json, str], Action | None] | None = None
+    """The same to what a person may do about an outcome for which there is no action: it is put before people."""
     warm: Callable[[], object] | None = None

@@ -44,7 +44,7 @@ class DeskState(GraphState, total=False):
 def workflow_of(desk: Desk, *, timeout_s: float = 300.0) -> Workflow:
     """The desk as a workflow; its version changes with policy, prompts, allow-list and the graph's code."""
     prompts = [[one.name, one.instructions] for one in desk.specialists]
-    lists = [[one.kind, one.target, one.params.model_json_schema()] for one in desk.allowed]
+    lists = [[one.kind, one.target, one.params.model_json_schema(), one.asked] for one in desk.allowed]
     meaning = canonical_json([desk.policy.digest, list(desk.lattice.outcomes), prompts, DECIDER, lists])
     return Workflow(
         event_type=desk.event_type,
@@ -164,7 +164,11 @@ class _Nodes:
         else:
             decision = Decision.model_validate(state["decision"])
         action = self._desk.action(state["header"], state["facts"], decision.outcome)
-        return {"decision": decision.model_copy(update={"action": action}).model_dump(mode="json")}
+        asked = action is None and self._desk.asks is not None
+        if action is None and self._desk.asks is not None:
+            action = self._desk.asks(state["header"], state["facts"], decision.outcome)
+        told = {"action": action, "asked": asked and action is not None}
+        return {"decision": decision.model_copy(update=told).model_dump(mode="json")}
 
     async def _asked(self, question: Question, runtime: Runtime[GraphContext]) -> Answer | None:
         agents: Agents | None = context_of(runtime).agents

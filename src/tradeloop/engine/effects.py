@@ -115,7 +115,7 @@ class LedgeredActing:
         own = action
         action = await self._gate.effective(self._claim, slot, action)
         if self._allowed is not None:
-            check(action, self._allowed, self._claim.desk)
+            check(action, self._allowed, self._claim.desk, asked=asked)
         if depth_of(self._event) >= MAX_DEPTH:
             raise DecisionInvalid(f"the chain of events and decisions is {MAX_DEPTH} long: a loop is likely")
         async with self._turns[slot]:

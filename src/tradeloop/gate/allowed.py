@@ -25,15 +25,18 @@ class Allowed:
     """The target's name, whole, as a regular expression."""
     params: type[BaseModel]
     """Refuses what it does not name (`extra="forbid"`)."""
+    asked: bool = False
+    """Only with a person's yes: what the desk may never do by itself."""
 
 
-def check(action: Action, allowed: Sequence[Allowed], desk: str) -> None:
-    """Hold an action against a desk's list.
+def check(action: Action, allowed: Sequence[Allowed], desk: str, *, asked: bool = False) -> None:
+    """Hold an action against a desk's list; `asked`: whether it is put before a person.
 
     Raises:
         ActionForbidden: nothing on the list fits; says which parameter, not its value.
     """
-    fitting = [one for one in allowed if one.kind == action.kind and re.fullmatch(one.target, action.target)]
+    usable = [one for one in allowed if asked or not one.asked]
+    fitting = [one for one in usable if one.kind == action.kind and re.fullmatch(one.target, action.target)]
     if not fitting:
         raise ActionForbidden(f"desk {desk} may not {action.kind} {action.target}: it is not on its allow-list")
     problems = []

@@ -154,7 +154,14 @@ def test_the_allow_list_follows_the_dags_that_a_policy_names_and_nothing_else() 
     raw["actions"]["ESCALATE"] = {"kind": "trigger_dag", "target": "anything"}
 
     targets = [one.target for one in desk_of(Policy.model_validate(raw)).allowed]
-    assert targets == [r"prices\.out", "publish_batch", "refetch_batch", "quarantine_rows"]
+    assert targets == [r"prices\.out", "publish_batch", "refetch_batch", "quarantine_rows", "publish_batch"]
+
+
+def test_what_only_a_person_may_release_is_forbidden_without_one() -> None:
+    held = order(outcome="ESCALATE")
+    check(held, DESK.allowed, DESK.name, asked=True)
+    with pytest.raises(ActionForbidden):
+        check(held, DESK.allowed, DESK.name)
 
 
 def test_more_bad_rows_than_an_order_names_are_fetched_again() -> None:

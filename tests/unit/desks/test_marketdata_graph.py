@@ -57,12 +57,13 @@ async def test_one_bar_scaled_by_100_is_named_and_fetched_again() -> None:
     assert [action.target for _, action in asked] == ["refetch_batch"]
 
 
-async def test_october_2008_is_left_to_a_person() -> None:
+async def test_october_2008_is_put_before_a_person() -> None:
     state, asked = await run(month("2008-10"))
 
     assert state["decision"]["outcome"] == "ESCALATE"
     assert "−9.0% on 2008-10-15" in " ".join(state["decision"]["reasons"])
-    assert asked == []
+    assert [(action.target, action.params["outcome"]) for _, action in asked] == [("publish_batch", "ESCALATE")]
+    assert state["decision"]["asked"] is True
 
 
 async def test_the_state_is_plain_json_without_the_bars() -> None:

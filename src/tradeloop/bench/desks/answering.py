@@ -58,11 +58,11 @@ class _Acting:
         action: Action,
         *,
         adopts: bool = False,  # noqa: ARG002
-        asked: bool = False,  # noqa: ARG002
+        asked: bool = False,
         told: Mapping[str, Any] | None = None,  # noqa: ARG002
     ) -> dict[str, Any]:
         """Hold it against the list, and do nothing."""
-        check(action, self._desk.allowed, self._desk.name)
+        check(action, self._desk.allowed, self._desk.name, asked=asked)
         return {"state": "rehearsed"}
 
 

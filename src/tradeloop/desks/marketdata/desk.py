@@ -63,6 +63,10 @@ def desk_of(policy: Policy) -> Desk:
         known, seen = BatchHeader.model_validate(header), Facts.model_validate(found)
         return verdict.action(policy, known, seen, Outcome(outcome))
 
+    def asks(header: Json, found: Json, outcome: str) -> Action | None:
+        known, seen = BatchHeader.model_validate(header), Facts.model_validate(found)
+        return verdict.asked_action(policy, known, seen, Outcome(outcome))
+
     return Desk(
         name="marketdata",
         event_type=EVENT_TYPE,
@@ -73,6 +77,7 @@ def desk_of(policy: Policy) -> Desk:
         judge=judge,
         action=action,
         allowed=allowed(policy),
+        asks=asks,
         specialists=SPECIALISTS,
         warm=warm,
     )

@@ -38,6 +38,12 @@ class PublishParams(BatchParams):
     outcome: Literal["ACCEPT", "ACCEPT_WITH_NOTE"]
 
 
+class ReleaseParams(BatchParams):
+    """Hand a batch on that was held, by a person's word."""
+
+    outcome: Literal["REJECT_BATCH", "ESCALATE"]
+
+
 class RefetchParams(BatchParams):
     """Ask the vendor for the batch again."""
 
@@ -68,4 +74,6 @@ def allowed(policy: Policy) -> tuple[Allowed, ...]:
         for outcome, params in _PARAMS.items()
         if (chosen := policy.actions[outcome]) is not None
     }
-    return tuple(Allowed(kind, re.escape(target), params) for kind, target, params in found)
+    own = [Allowed(kind, re.escape(target), params) for kind, target, params in found]
+    asked = {(one.kind, one.target): None for outcome, one in policy.asks.items() if outcome not in _PARAMS}
+    return (*own, *(Allowed(kind, re.escape(target), ReleaseParams, asked=True) for kind, target in asked))

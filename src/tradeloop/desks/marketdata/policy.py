@@ -147,6 +147,8 @@ class Policy(PolicyFile):
     refetches_max: int = Field(ge=0, le=100)
     rules: dict[Rule, RulePolicy]
     actions: dict[Outcome, ActionPolicy | None]
+    asks: dict[Outcome, ActionPolicy] = Field(default_factory=dict)
+    """What a person may do about an outcome that has no action; nothing happens without their yes."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

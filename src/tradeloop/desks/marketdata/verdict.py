@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 
 from tradeloop.desks.marketdata.batch import Batch, Evidence, Frequency
 from tradeloop.desks.marketdata.findings import LISTED, Facts, Finding
-from tradeloop.desks.marketdata.policy import Outcome, Policy
+from tradeloop.desks.marketdata.policy import ActionPolicy, Outcome, Policy
 from tradeloop.domain.actions import Action
 from tradeloop.domain.decisions import Decision
 
@@ -174,7 +174,19 @@ def action(policy: Policy, header: BatchHeader, facts: Facts, outcome: Outcome) 
 
     Nothing as well: a fetch beyond the policy's number, and a quarantine of rows that are not all known.
     """
-    chosen = policy.actions[outcome]
+    return _made(policy, policy.actions[outcome], header, facts, outcome)
+
+
+def asked_action(policy: Policy, header: BatchHeader, facts: Facts, outcome: Outcome) -> Action | None:
+    """What a person may do about an outcome for which policy has no action."""
+    if policy.actions[outcome] is not None:
+        return None
+    return _made(policy, policy.asks.get(outcome), header, facts, outcome)
+
+
+def _made(
+    policy: Policy, chosen: ActionPolicy | None, header: BatchHeader, facts: Facts, outcome: Outcome
+) -> Action | None:
     if chosen is None:
         return None
     params: dict[str, JsonValue] = {
