@@ -117,8 +117,15 @@ def airflow_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         postgres_port=0,
         kafka_port=0,
         airflow_port=0,
+        airflow_triggerer=True,
         sweep_interval_s=0.5,
         _env_file=None,
     )
-    with Stack(settings, airflow_environment={"AIRFLOW__TRADELOOP__TRACE_FILE": str(folder / "hook.jsonl")}) as stack:
+    environment = {
+        "AIRFLOW__TRADELOOP__TRACE_FILE": str(folder / "hook.jsonl"),
+        "AIRFLOW__TRADELOOP__WEB_URL": "https://tradeloop.example",
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,tradeloop:op,anna.k:user,ben.o:user,system:user",
+    }
+    with Stack(settings, airflow_environment=environment) as stack:
         yield stack

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any  # Any: what a file says of a setting, before it is checked
+from typing import Annotated, Any, Literal  # Any: what a file says of a setting, before it is checked
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -182,6 +183,12 @@ class Settings(BaseSettings):
     """Which lifecycle events the sweep publishes, separated by commas; empty: none."""
     lifecycle_dags: Annotated[list[str], NoDecode] = Field(default_factory=lambda: ["*"])
     """Of which DAGs: glob patterns, separated by commas."""
+    airflow_approvals: Annotated[list[str], NoDecode] = Field(default_factory=list)
+    """Desks whose questions to people stand among Airflow's Required Actions, too; `*` for all, empty for none."""
+    airflow_approvals_dag: str = Field(default="tradeloop_approval", pattern=r"^[A-Za-z0-9_.-]{1,250}$")
+    """The DAG that asks there (tradeloop.airflow.approval_dag)."""
+    airflow_identity: Literal["name", "id"] = "name"
+    """Which of the two that Airflow records of who answered is the name in the table of people."""
 
     audit_key_file: Path | None = None
     """Ed25519 key that the relay signs the seals of the audit with; none: they are not signed."""
@@ -224,7 +231,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         "workflows", "effects", "webhook_hosts", "model", "lifecycle_types", "lifecycle_dags", "reference_stores",
-        "audit_public_keys",
+        "audit_public_keys", "airflow_approvals",
         mode="before",
     )  # fmt: skip
     @classmethod
@@ -255,6 +262,11 @@ class Settings(BaseSettings):
             if not re.fullmatch(STORE, store) or store.startswith("file:"):
                 raise ValueError(f"{store!r}: an address such as s3://bucket/folder/ is expected")
         return value
+
+    def tells_of(self, dag_id: str) -> bool:
+        """Whether lifecycle events of the DAG are told; never of the one that shows approvals: it only mirrors them."""
+        is_chosen = any(fnmatchcase(dag_id, pattern) for pattern in self.lifecycle_dags)
+        return is_chosen and dag_id != self.airflow_approvals_dag
 
     def require(self, *names: str) -> None:
         """Check that these settings were given.

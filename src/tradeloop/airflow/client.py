@@ -84,6 +84,14 @@ class AirflowClient:
         """
         return await self._call("GET", path, params=params)
 
+    async def post(self, path: str, body: Mapping[str, JsonValue]) -> Any:
+        """POST below /api/v2; the decoded JSON. Raises as `get` does."""
+        return await self._call("POST", path, body=dict(body))
+
+    async def patch(self, path: str, body: Mapping[str, JsonValue]) -> Any:
+        """PATCH below /api/v2; the decoded JSON. Raises as `get` does."""
+        return await self._call("PATCH", path, body=dict(body))
+
     async def asset_events(self, since: datetime, until: datetime, *, limit: int, offset: int = 0) -> AssetEventPage:
         """Events of assets named `tradeloop*` with since <= timestamp < until, by timestamp and id."""
         answer = await self._rows(

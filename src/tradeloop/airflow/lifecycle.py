@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
 from typing import Final
 from uuid import UUID
 
@@ -106,7 +105,7 @@ class Lifecycle:
     async def _sweep(self, since: datetime, until: datetime, *, of_any_age: bool = False) -> int:
         bound = None if of_any_age else since - OLDEST_RUN
         changed = await self._history.dag_runs(since, until, run_after=bound)
-        runs = {(run.dag_id, run.run_id): run for run in changed if self._is_chosen(run.dag_id)}
+        runs = {(run.dag_id, run.run_id): run for run in changed if self._settings.tells_of(run.dag_id)}
         found = await self._of_runs(list(runs.values()), since, until)
         rows = await self._rows(since, until)
         for key, told in rows.items():
@@ -137,7 +136,7 @@ class Lifecycle:
         for row in await self._history.event_log(since, until, EVENTS):
             if row.id in self._settled:
                 self._settled[row.id] = until
-            elif row.dag_id and row.run_id and self._is_chosen(row.dag_id):
+            elif row.dag_id and row.run_id and self._settings.tells_of(row.dag_id):
                 found[row.dag_id, row.run_id].append(row)
         return found
 
@@ -200,9 +199,6 @@ class Lifecycle:
         except TimeoutError:
             log.warning("errors_not_read", tasks=len(unread))
         return found
-
-    def _is_chosen(self, dag_id: str) -> bool:
-        return any(fnmatchcase(dag_id, pattern) for pattern in self._settings.lifecycle_dags)
 
 
 def _origin(transition: Transition) -> dict[str, str | int]:

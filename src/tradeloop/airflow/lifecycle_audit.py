@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
-from fnmatch import fnmatchcase
 from typing import Any, Final  # Any: JSON for people's tools
 
 from tradeloop.airflow.transitions import OF_RUN, of_run
@@ -41,7 +40,7 @@ async def audit_lifecycle(
     ends = {
         end.event_id: end
         for run in await runs.dag_runs(since, now)
-        if run.state in OF_RUN and any(fnmatchcase(run.dag_id, pattern) for pattern in settings.lifecycle_dags)
+        if run.state in OF_RUN and settings.tells_of(run.dag_id)
         for end in of_run(run, settings.instance)
         if end.type in OF_RUN.values() and end.type in settings.lifecycle_types and since <= end.at < now
     }

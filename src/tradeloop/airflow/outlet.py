@@ -294,6 +294,20 @@ def _check_declared(context: Any, asset: Asset, event_type: str) -> None:
     )  # fmt: skip
 
 
+def exact_json(value: Any, where: str) -> Any:
+    """The value in JSON's own types, nothing rounded, nothing guessed.
+
+    Raises:
+        EmitRefused: names the place of what has no exact JSON.
+    """
+    return _exact(value, where, 0)
+
+
+def canonical_text(value: Any) -> str:
+    """JSON with sorted keys and no spaces."""
+    return _canonical(value)
+
+
 def _exact(value: Any, where: str, depth: int) -> Any:
     """The value in JSON's own types, nothing rounded, nothing guessed."""
     if value is None or isinstance(value, bool | int | float):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from contextlib import suppress
 from typing import Any  # Any: objects of Airflow's
+from urllib.parse import urlencode
 
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
@@ -64,9 +65,42 @@ class _Apps:
         return apps()
 
 
+class TaskLink:
+    """From a task that declares an event to what tradeloop made of it.
+
+    Asked by the API server for every task that somebody opens; Airflow takes anything with a name and `get_link`, and
+    its base class would be one import more in every process.
+    """
+
+    name = "Decisions in tradeloop"
+    operators: tuple[type, ...] = ()
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        """The page of the task instance; empty, and so no button, for a task without such an outlet."""
+        outlets = getattr(operator, "outlets", None) or getattr(operator, "partial_kwargs", {}).get("outlets") or []
+        if not any(_name_of(outlet).startswith("tradeloop.") for outlet in outlets):
+            return ""
+        from airflow.configuration import conf
+
+        base = str(conf.get("tradeloop", "web_url", fallback="") or "").rstrip("/")
+        if not base.startswith(("https://", "http://")):
+            return ""
+        query = {"dag_id": ti_key.dag_id, "run_id": ti_key.run_id, "task_id": ti_key.task_id}
+        return f"{base}/airflow/task?{urlencode({**query, 'map_index': ti_key.map_index})}"
+
+
+def _name_of(outlet: Any) -> str:
+    """Of an asset; those of a mapped task come as Airflow stores them."""
+    if isinstance(outlet, dict):
+        outlet = outlet.get("__var", outlet)
+        return str(outlet.get("name") or "") if isinstance(outlet, dict) else ""
+    return str(getattr(outlet, "name", "") or "")
+
+
 class TradeloopPlugin(AirflowPlugin):
-    """Captures events in the API server; wakes the relay from the scheduler."""
+    """Captures events in the API server; wakes the relay from the scheduler; links tasks to tradeloop's pages."""
 
     name = "tradeloop"
     listeners = [_Listener()]  # noqa: RUF012 - Airflow reads a list on the class
     fastapi_apps: Any = _Apps()
+    global_operator_extra_links: Any = [TaskLink()]  # noqa: RUF012 - as above

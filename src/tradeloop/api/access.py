@@ -36,6 +36,7 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "stream_changes": READERS,
     "get_event": READERS,
     "get_event_decision": EVERYBODY,
+    "get_policy_answer": READERS | {SERVICE},
     "list_approvals": READERS,
     "get_approval": READERS,
     "answer_approval": frozenset({APPROVER}),

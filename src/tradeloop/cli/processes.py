@@ -14,6 +14,7 @@ from tradeloop.cli.endings import epilog
 if TYPE_CHECKING:
     import asyncio
 
+    from tradeloop.airflow.ballots import Ballots
     from tradeloop.airflow.client import AirflowClient
     from tradeloop.effects.effector import Effector
     from tradeloop.effects.webhook import Webhooks
@@ -210,6 +211,22 @@ def _effectors(
     return load_effectors([TriggerDag(airflow), EmitAssetEvent(airflow), webhooks, publish], settings.effects)
 
 
+def _ballots(settings: Settings, airflow: AirflowClient, database: Database) -> Ballots:
+    from tradeloop.airflow.ballots import Ballots
+    from tradeloop.airflow.required_actions import AirflowRequiredActions
+    from tradeloop.store.approvals import PostgresApprovals
+    from tradeloop.store.people import PostgresPeople
+    from tradeloop.store.refused_answers import PostgresRefusedAnswers
+
+    return Ballots(
+        AirflowRequiredActions(airflow, settings.airflow_approvals_dag),
+        PostgresApprovals(database),
+        PostgresPeople(database),
+        PostgresRefusedAnswers(database),
+        settings,
+    )
+
+
 async def _relay(settings: Settings, stop: asyncio.Event) -> None:
     import asyncio
     from contextlib import AsyncExitStack
@@ -238,8 +255,10 @@ async def _relay(settings: Settings, stop: asyncio.Event) -> None:
         publisher = KafkaPublisher(settings.kafka_bootstrap)
         stack.callback(publisher.close)
         sweep: Sweeping | None = None
-        if settings.sweep and settings.airflow_url:
+        airflow: AirflowClient | None = None
+        if (settings.sweep or settings.airflow_approvals) and settings.airflow_url:
             airflow = await stack.enter_async_context(AirflowClient.from_settings(settings))
+        if settings.sweep and airflow:
             captures = PostgresCaptures(database)
             sweep = Sweep(airflow, publisher, captures, settings)
             if settings.lifecycle_types:
@@ -259,8 +278,13 @@ async def _relay(settings: Settings, stop: asyncio.Event) -> None:
             sweep_interval_s=settings.sweep_interval_s,
             chore=chore,
             chore_interval_s=settings.clean_interval_s,
-            sealer=Sealer(PostgresAuditChain(database), key, keep_days=settings.keep_audit_days),
-            seal_interval_s=settings.audit_seal_s,
+            sealer=Sealer(
+                PostgresAuditChain(database),
+                key,
+                keep_days=settings.keep_audit_days,
+                interval_s=settings.audit_seal_s,
+            ),
+            ballots=_ballots(settings, airflow, database) if settings.airflow_approvals and airflow else None,
         )
         await stack.enter_async_context(OutboxNotices(settings.database_url, relay.outbox_wake))
         if settings.wake_port:

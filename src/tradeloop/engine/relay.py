@@ -23,6 +23,8 @@ STAND_BY_S: Final = 0.5
 IDLE_POLL_S: Final = 0.25
 """Fallback when no wake-up comes (pgbouncer in transaction mode has no LISTEN)."""
 RETRY_S: Final = 1.0
+BALLOTS_S: Final = 2.0
+"""How often Airflow is asked for answers of people; it counts in how long an approval takes to act."""
 SWEEP_LANE: Final = 0
 """The holder of this lane sweeps: one at a time, by the same lease."""
 
@@ -43,6 +45,15 @@ class Chore(Protocol):
         ...
 
 
+class Sealing(Chore, Protocol):
+    """Seals what is new in the audit."""
+
+    @property
+    def interval_s(self) -> float:
+        """Time between two passes."""
+        ...
+
+
 class Relay:
     """Publishes the outbox in order per key; of several relays each holds lanes of its own."""
 
@@ -55,9 +66,10 @@ class Relay:
         sweep_interval_s: float = 1.0,
         chore: Chore | None = None,
         chore_interval_s: float = 300.0,
-        sealer: Chore | None = None,
-        seal_interval_s: float = 3.0,
+        sealer: Sealing | None = None,
+        ballots: Chore | None = None,
     ) -> None:
+        """`ballots` takes answers over from Airflow's Required Actions."""
         self._outbox = outbox
         self._publisher = publisher
         self._sweep = sweep
@@ -65,7 +77,7 @@ class Relay:
         self._chore = chore
         self._chore_interval_s = chore_interval_s
         self._sealer = sealer
-        self._seal_interval_s = seal_interval_s
+        self._ballots = ballots
         self._owner = uuid4()
         self._lanes: list[int] = []
         self.outbox_wake = asyncio.Event()
@@ -82,6 +94,8 @@ class Relay:
             loops.append(asyncio.create_task(self._keep_house(self._chore)))
         if self._sealer is not None:
             loops.append(asyncio.create_task(self._seal_audit(self._sealer)))
+        if self._ballots is not None:
+            loops.append(asyncio.create_task(self._take_ballots(self._ballots)))
         stopped = asyncio.create_task(until_set(stop))
         done, _ = await asyncio.wait([stopped, *loops], return_when=asyncio.FIRST_COMPLETED)
         await end_tasks([stopped, *loops])
@@ -176,7 +190,7 @@ class Relay:
                     # The relay loop: a defect here must not stop the outbox.
                     log.exception("housekeeping_broke")
 
-    async def _seal_audit(self, sealer: Chore) -> None:
+    async def _seal_audit(self, sealer: Sealing) -> None:
         told = False
         while True:
             if SWEEP_LANE in self._lanes:
@@ -190,7 +204,24 @@ class Relay:
                 except Exception:
                     # The relay loop: a defect here must not stop the outbox; the records wait.
                     log.exception("sealer_broke")
-            await asyncio.sleep(self._seal_interval_s)
+            await asyncio.sleep(sealer.interval_s)
+
+    async def _take_ballots(self, ballots: Chore) -> None:
+        delay_s, told = BALLOTS_S, False
+        while True:
+            await asyncio.sleep(delay_s)
+            if SWEEP_LANE in self._lanes:
+                try:
+                    await ballots.tick()
+                    delay_s, told = BALLOTS_S, False
+                except TradeloopError as problem:
+                    if not told:
+                        log.warning("ballots_not_taken", error=problem.message, hint=problem.hint, retried=True)
+                    delay_s, told = min(30.0, delay_s * 2), True
+                except Exception:
+                    # The relay loop: a defect here must not stop the outbox; every answer is still in Airflow.
+                    log.exception("ballots_broke")
+                    delay_s = 30.0
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

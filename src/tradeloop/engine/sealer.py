@@ -19,11 +19,20 @@ BATCH: Final = 4096
 class Sealer:
     """Seals what is committed; of several sealers one wins each seal, and the others see it."""
 
-    def __init__(self, store: SealStore, key: SigningKey | None, *, keep_days: int = 0, batch: int = BATCH) -> None:
+    def __init__(
+        self,
+        store: SealStore,
+        key: SigningKey | None,
+        *,
+        keep_days: int = 0,
+        interval_s: float = 3.0,
+        batch: int = BATCH,
+    ) -> None:
         """`keep_days`: how old records must be before it signs that retention removed them; 0: it never does."""
         self._store = store
         self._key = key
         self._keep_days = keep_days
+        self.interval_s = interval_s
         self._batch = batch
         self._seen = Head(0, b"")
         self._told_of = ""

@@ -37,6 +37,7 @@ from tradeloop.ports.engine import (
     TopicPartition,
 )
 from tradeloop.ports.people import People, Sessions
+from tradeloop.ports.required_actions import RefusedAnswers, RequiredAction, RequiredActions
 from tradeloop.ports.tools import Tools
 
 __all__ = [
@@ -67,6 +68,9 @@ __all__ = [
     "People",
     "Publisher",
     "Question",
+    "RefusedAnswers",
+    "RequiredAction",
+    "RequiredActions",
     "RunHistory",
     "Runs",
     "SealStore",

@@ -13,7 +13,7 @@ from engine_in_memory import until
 from tradeloop.domain.records import Delivery, Record
 from tradeloop.engine import relay as relay_module
 from tradeloop.engine.relay import Relay
-from tradeloop.errors import CaptureGap, DatabaseUnreachable, PublishFailed
+from tradeloop.errors import AirflowUnreachable, CaptureGap, DatabaseUnreachable, PublishFailed
 from tradeloop.ports import OutboxRow
 from tradeloop.testing.log import MemoryLog
 from tradeloop.testing.store import MemoryStore
@@ -209,6 +209,22 @@ async def test_the_holder_of_the_lane_keeps_house_and_a_defect_there_stops_nothi
         await until(lambda: relay._lanes == [])
         assert chore.ticks == 0
         await until(lambda: chore.ticks > 3)
+        filled(store, 3)
+        await until(lambda: not waiting(store))
+
+
+@pytest.mark.parametrize("problem", [None, ZeroDivisionError("a defect"), AirflowUnreachable("Airflow is away")])
+async def test_the_holder_of_the_lane_takes_ballots_and_a_failure_there_stops_nothing(
+    problem: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tradeloop.engine.relay.BALLOTS_S", 0.01)
+    store, log = MemoryStore(), MemoryLog()
+    await store.hold(uuid4(), 0.15)
+    ballots = Sweep(problem) if problem else Sweep()
+    async with Running(Relay(store, log, ballots=ballots)) as relay:
+        await until(lambda: relay._lanes == [])
+        assert ballots.ticks == 0
+        await until(lambda: ballots.ticks > (0 if problem else 3))
         filled(store, 3)
         await until(lambda: not waiting(store))
 

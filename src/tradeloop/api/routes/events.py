@@ -123,7 +123,7 @@ async def get_event_decision(
 ) -> EventDecision:
     """What became of an event. A service sees only what it triggered itself."""
     services = services_of(request)
-    await _may_see(request, services, event_id)
+    await may_see(request, services, event_id)
     found = await _decision_of(services, event_id)
     if found.is_final or not wait_s:
         return found
@@ -149,7 +149,12 @@ async def _until_concerned(listener: Listener, run_id: UUID | None, within_s: fl
             return
 
 
-async def _may_see(request: Request, services: Services, event_id: UUID) -> None:
+async def may_see(request: Request, services: Services, event_id: UUID) -> None:
+    """Let readers through, and a service to what it triggered itself.
+
+    Raises:
+        NotFound: it is not this caller's.
+    """
     principal = await principal_of(request)
     if principal.has(*READERS):
         return

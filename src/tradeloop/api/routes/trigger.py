@@ -38,6 +38,14 @@ class Trigger(BaseModel):
     workflow_id: str = Field(default="api", min_length=1, max_length=250)
     workflow_run_id: str = Field(default="", max_length=250)
     """Empty: the event's id."""
+    task_id: str = Field(default="", max_length=250)
+    """Of an Airflow task that asks, and its map index: its page finds the run by them."""
+    map_index: int = Field(default=-1, ge=-1, le=1_000_000_000)
+    correlation_id: UUID | None = None
+    """Of the chain that the asker belongs to; null: the event begins one."""
+    causation_id: UUID | None = None
+    chain_depth: int = Field(default=0, ge=0, le=1000)
+    """How many decisions led to this event; a chain that grows too long is ended."""
 
 
 class Accepted(BaseModel):
@@ -110,11 +118,17 @@ def _event(body: Trigger, event_id: UUID, requested_by: str, environment: str) -
                 "workflow_run_id": body.workflow_run_id or str(event_id),
                 "subject": body.subject,
                 "payload": {"data": body.data},
-                "metadata": {"environment": environment, "requested_by": requested_by},
-                "correlation_id": event_id,
+                "metadata": {"environment": environment, "requested_by": requested_by, **_origin(body)},
+                "correlation_id": body.correlation_id or event_id,
+                "causation_id": body.causation_id,
             }
         )
     except ValidationError as problem:
         error = problem.errors(include_url=False)[0]
         field = ".".join(str(step) for step in error["loc"])
         raise Refusal(422, "invalid", f"{field}: {error['msg']}.", field=f"body.{field}") from problem
+
+
+def _origin(body: Trigger) -> dict[str, JsonValue]:
+    of_task: dict[str, JsonValue] = {"task_id": body.task_id, "map_index": body.map_index} if body.task_id else {}
+    return of_task | ({"chain_depth": body.chain_depth} if body.chain_depth else {})
