@@ -103,13 +103,13 @@ class GatePolicy(PolicyFile):
     version: str = Field(min_length=1, max_length=50)
     baseline: Oversight = Oversight(pattern=Pattern.NONE, tier=0)
     """For actions that no rule names: what the desk's allow-list permits, and nothing more."""
-    asked: Oversight = Oversight(pattern=Pattern.MAKER_CHECKER, tier=2)
+    asked: Oversight = Oversight(pattern=Pattern.MAKER_CHECKER, tier=1)
     """For actions that a decision itself puts before a person; a rule can only want more."""
     raise_first_of_kind: bool = True
     """One tier more for the first action of a kind and target on a desk."""
     raise_degraded: bool = True
     """One tier more where an agent should have answered and did not."""
-    max_pending: int = Field(default=500, ge=1, le=100_000)
+    max_pending: int = Field(default=2000, ge=1, le=100_000)
     """Open questions of one desk; more are an attack or a defect, and wait (mi-24 6a)."""
     rules: tuple[GateRule, ...] = ()
     aggregates: tuple[Aggregate, ...] = ()
