@@ -21,6 +21,7 @@ COMMANDS = (
     "processes",
     "api",
     "runs",
+    "approvals",
     "events",
     "audit",
     "effects",
