@@ -23,8 +23,9 @@ class AskAgentOperator(BaseOperator):
     """Ask the workflow of an event type, wait without a slot, and get its decision.
 
     :param event_type: the question's type; the workflow that answers it is tradeloop's to know (templated).
-    :param data: what the question is about: exact JSON, at most 256 KB (templated).
-    :param subject: the business key; questions of one subject are answered in order (templated). By default the run.
+    :param data: what the question is about: exact JSON, below 1 MB (templated).
+    :param subject: the business key (templated). Of one subject one question at a time is decided, and one that waits
+        for people holds up those behind it. By default each task instance is its own.
     :param tradeloop_conn_id: a connection of the type `tradeloop` (templated).
     :param timeout: how long the task waits for the decision, people included; seconds or a timedelta.
     :param on_silence: after that, `fail` the task, or go on with what deterministic `policy` alone answers. A decision

@@ -17,7 +17,7 @@ from tradeloop.airflow.ballots import run_id_of
 from tradeloop.airflow.client import AirflowClient
 from tradeloop.domain.approvals import ApprovalFilter, ApprovalState
 from tradeloop.domain.people import Principal, Role
-from tradeloop.errors import Settled
+from tradeloop.errors import AirflowRefused, Settled
 from tradeloop.store.approvals import PostgresApprovals
 from tradeloop.store.database import Database
 from tradeloop.store.people import PostgresPeople
@@ -43,7 +43,10 @@ async def connected(airflow_stack: Stack) -> Stack:
     connection = {"conn_type": "tradeloop", "host": airflow_stack.settings.api_url, "password": key.text}
     async with people.signed_in(airflow_stack, "admin") as airflow:
         for name in ("tradeloop_edge", "tradeloop_default"):
-            await airflow.post("/connections", {"connection_id": name, **connection})
+            try:
+                await airflow.post("/connections", {"connection_id": name, **connection})
+            except AirflowRefused:  # it is there
+                await airflow.patch(f"/connections/{name}", {"connection_id": name, **connection})
         told = await airflow.post("/connections/test", {"connection_id": "tradeloop_edge", **connection})
     assert told["status"] is True, told
     return airflow_stack

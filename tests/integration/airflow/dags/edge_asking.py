@@ -14,7 +14,7 @@ QUESTION = {"event_type": "edge.question", "tradeloop_conn_id": "tradeloop_edge"
 @dag(dag_id="edge_asking", schedule=None)
 def asking() -> None:
     """Mapped: each instance asks its own, and one asks with words of the run's conf."""
-    ask = AskAgentOperator.partial(task_id="ask", subject="{{ run_id }}/{{ ti.map_index }}", **QUESTION).expand(
+    ask = AskAgentOperator.partial(task_id="ask", **QUESTION).expand(
         data=[{"outcome": "ACCEPT", "number": 1}, {"outcome": "REFETCH", "number": 2}]
     )
 
