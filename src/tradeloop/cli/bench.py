@@ -39,6 +39,11 @@ RECONCILIATION = epilog(
     "tradeloop bench reconciliation --trades 100000 --json",
     codes={0: "measured, whatever the times", 1: "it broke off", FOUND: "a break was named wrongly or made up"},
 )
+GATE = epilog(
+    "tradeloop bench gate",
+    "tradeloop bench gate --questions 20 --answers 400 --waiting 50 --json",
+    codes={0: "measured, whatever the figures", 1: "it broke off"},
+)
 ALL = epilog("tradeloop bench all --quick", "tradeloop bench all --json", codes=CODES)
 CHAOS = epilog(
     "tradeloop bench chaos --seed 1,2,3 --kills 100 --events 5000",
@@ -65,6 +70,7 @@ def register(app: typer.Typer) -> None:
         bench.command(name, epilog=ends)(command)
     bench.command("desks", epilog=DESKS)(desks)
     bench.command("reconciliation", epilog=RECONCILIATION)(reconciliation)
+    bench.command("gate", epilog=GATE)(gate)
     bench.command("all", epilog=ALL)(everything)
     app.add_typer(bench, name="bench")
 
@@ -239,6 +245,32 @@ def _one(name: str, measure: Callable[[Path], Leg], *, quick: bool, as_json: boo
 
     if run(name, measure, quick=quick, json_alone=as_json).broke_off:
         raise typer.Exit(1)
+
+
+def gate(
+    questions: Annotated[int, typer.Option(min=1, max=10_000, help="Approvals that are answered at once.")] = 100,
+    answers: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Answers to them, repeated and foreign ones.")
+    ] = 10_000,
+    waiting: Annotated[int, typer.Option(min=1, max=100_000, help="Approvals open at the kill.")] = 1_000,
+    seed: Annotated[int, typer.Option(help="Of the order of the answers.")] = 1,
+    quick: QuickFlag = False,
+    as_json: JsonAlone = False,
+) -> None:
+    """Whether of many answers at once each approval is released once, and open questions survive kill -9 of everything.
+
+    About 3 minutes, --quick one. Progress is on stderr; the last line of stdout is one JSON object.
+    """
+    from tradeloop.bench.gate import measure
+
+    if quick:
+        questions, answers, waiting = min(questions, 20), min(answers, 400), min(waiting, 50)
+    _one(
+        "gate",
+        lambda home: measure(home, questions=questions, answers=answers, waiting=waiting, seed=seed),
+        quick=quick,
+        as_json=as_json,
+    )
 
 
 def everything(quick: QuickFlag = False, as_json: JsonAlone = False) -> None:

@@ -103,7 +103,7 @@ class GatePolicy(PolicyFile):
     version: str = Field(min_length=1, max_length=50)
     baseline: Oversight = Oversight(pattern=Pattern.NONE, tier=0)
     """For actions that no rule names: what the desk's allow-list permits, and nothing more."""
-    asked: Oversight = Oversight(pattern=Pattern.MAKER_CHECKER, tier=2)
+    asked: Oversight = Oversight(pattern=Pattern.MAKER_CHECKER, tier=1)
     """For actions that a decision itself puts before a person; a rule can only want more."""
     raise_first_of_kind: bool = True
     """One tier more for the first action of a kind and target on a desk."""

@@ -55,7 +55,7 @@ class Command:
 async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
     async with Database(database_url, size=4) as database:
         found = House(database_url, database, tmp_path / "gate.yaml")
-        found.says(PLAIN)
+        found.says(PLAIN + "asked: {pattern: maker_checker, tier: 2}\n")
         yield found
 
 
