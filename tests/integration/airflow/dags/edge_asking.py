@@ -33,7 +33,7 @@ def asking_people() -> None:
         task_id="silent",
         data={"outcome": "START", "acts": "silent {{ run_id }}"},
         on_silence="policy",
-        **{**QUESTION, "timeout": 3},
+        **{**QUESTION, "timeout": 5},
     )
     AskAgentOperator(task_id="skips", data={"outcome": "REFETCH"}, skip_on=["REFETCH"], deferrable=False, **QUESTION)
     AskAgentOperator(task_id="unknown", data={}, **{**QUESTION, "event_type": "edge.nobody"})
