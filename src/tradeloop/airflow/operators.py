@@ -181,7 +181,7 @@ class AskAgentOperator(BaseOperator):
         return self._returned(answer, self._policy(answer.event_id), is_silent=True)
 
     def _policy(self, event_id: str) -> Mapping[str, Any]:
-        """Policy's own answer; a service that is busy, or whose worker has not taken the event in yet, is waited for."""
+        """Policy's own answer; a busy service, or a worker that has not taken the event in yet, is waited for."""
         until = time.monotonic() + POLICY_PATIENCE_S
         while True:
             try:
