@@ -67,6 +67,8 @@ class Services:
     figures: Figures
     trail: AuditTrail
     triggers: Triggers
+    versions: Mapping[str, str]
+    """Of the workflows, by event type: a hash over source code, which is dear."""
     policy: PolicySource
     """The approval policy, for actions that people change."""
     approvals: Approvals | None = None
@@ -107,10 +109,12 @@ def services(settings: Settings, database: Database, workflows: Mapping[str, Wor
         WorkflowInvalid: a workflow cannot be loaded.
     """
     sessions = PostgresSessions(database)
+    workflows = load_workflows(settings.workflows) if workflows is None else workflows
     return Services(
         settings=settings,
         database=database,
-        workflows=load_workflows(settings.workflows) if workflows is None else workflows,
+        workflows=workflows,
+        versions={name: workflow.version for name, workflow in workflows.items()},
         people=PostgresPeople(database),
         sessions=sessions,
         cookies=Cookies(sessions, settings),

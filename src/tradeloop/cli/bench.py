@@ -28,6 +28,7 @@ CHECKPOINTS = epilog(
     codes={0: "measured, whatever the figures"},
 )
 ENGINE = {0: "measured, whatever the figures", 1: "it broke off"}
+API = epilog("tradeloop bench api", "tradeloop bench api --quick --json", codes=ENGINE)
 DESKS = epilog(
     "tradeloop bench desks --seed 7 --cases 5000",
     "tradeloop bench desks --only marketdata --data prices/ --json",
@@ -63,6 +64,7 @@ def register(app: typer.Typer) -> None:
     )
     bench.command("capture", epilog=CAPTURE)(capture)
     bench.command("chaos", epilog=CHAOS)(chaos)
+    bench.command("api", epilog=API)(api)
     bench.command("checkpoints", epilog=CHECKPOINTS)(checkpoints)
     for command in (decisions, latency, growth, workers):
         name = command.__name__
@@ -187,6 +189,26 @@ def workers(quick: QuickFlag = False, as_json: JsonAlone = False) -> None:
     _one("workers", lambda home: measure(home, repeats=repeats, seconds=seconds), quick=quick, as_json=as_json)
 
 
+def api(
+    rate: Annotated[float, typer.Option(min=1, max=2000, help="Requests a second of the load.")] = 200.0,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long the load lasts.")] = 60.0,
+    steady_rate: Annotated[float, typer.Option(min=1, max=2000, help="Triggers and status together, a second.")] = 50.0,
+    steady_seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long these last.")] = 30.0,
+    quick: QuickFlag = False,
+    as_json: JsonAlone = False,
+) -> None:
+    """Times of trigger and status at a steady rate, then a load of all kinds; the requests come from another process.
+
+    Each is sent when it is due, whatever became of those before, and timed from then. About 2 minutes, --quick 10 s.
+    """
+    from tradeloop.bench.api import Size, measure
+
+    size = Size(rate, seconds, steady_rate, steady_seconds)
+    if quick:
+        size = Size(min(rate, 60.0), min(seconds, 3.0), min(steady_rate, 50.0), min(steady_seconds, 3.0))
+    _one("api", lambda home: measure(home, size), quick=quick, as_json=as_json)
+
+
 def desks(
     seed: Annotated[int, typer.Option(help="Seed of the cases; the same seed is the same cases.")] = 1,
     cases: Annotated[int, typer.Option(min=20, help="How many in all, at least.")] = 5000,
@@ -277,4 +299,5 @@ def everything(quick: QuickFlag = False, as_json: JsonAlone = False) -> None:
     """Run every benchmark there is."""
     for measured in (checkpoints, decisions, latency, growth, workers):
         measured(quick=quick, as_json=as_json)
+    api(quick=quick, as_json=as_json)
     capture(quick=quick, as_json=as_json)
