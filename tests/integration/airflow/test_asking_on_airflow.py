@@ -61,7 +61,7 @@ async def until(airflow: AirflowClient, dag_id: str, run_id: str, task_id: str, 
         found = await state_of(airflow, dag_id, run_id, task_id)
         return found if found in states else ""
 
-    return str(await eventually(stands, f"{task_id} {states}"))
+    return str(await eventually(stands, f"{task_id} {states}", 120))
 
 
 async def log_of(airflow: AirflowClient, dag_id: str, run_id: str, task_id: str) -> str:
@@ -125,7 +125,7 @@ async def test_a_task_waits_for_a_person_over_a_killed_triggerer_and_goes_on_wit
         found = (await airflow.get(links_path))["extra_links"]
         return found if found.get("Approval in tradeloop") else None
 
-    links = await eventually(linked, "the link to the approval")
+    links = await eventually(linked, "the link to the approval", 120)
     await until(airflow, dag_id, run_id, "waits", "deferred")
     await asyncio.to_thread(connected.signal, "triggerer", signal.SIGKILL)
     await asyncio.to_thread(connected.restart, "triggerer")
@@ -135,7 +135,7 @@ async def test_a_task_waits_for_a_person_over_a_killed_triggerer_and_goes_on_wit
         runs = [one["task_instance"]["dag_run_id"] for one in waiting["hitl_details"]]
         return run_id_of(approval.approval_id, 1) in runs
 
-    await eventually(shown, "the question among the Required Actions")
+    await eventually(shown, "the question among the Required Actions", 120)
     await people.answer(connected, "anna.k", run_id_of(approval.approval_id, 1), "Approve")
     ended = await until(airflow, dag_id, run_id, "waits", "success", "failed")
     answer = await returned(airflow, dag_id, run_id, "waits")
