@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from uuid import uuid4
 
 import pytest
@@ -128,6 +129,8 @@ async def test_the_audit_is_read_by_kind(house: House) -> None:
     assert len(rows) >= 6
     assert {row["kind"] for row in rows} == {"key_made"}
     assert [row["id"] for row in rows] == sorted((row["id"] for row in rows), reverse=True)
+    heads = await house.call("GET", "audit/heads", "vera.v")
+    assert heads.status_code == (200 if find_spec("tradeloop.audit") else 404)
 
 
 async def test_effects_whose_outcome_is_unknown_are_settled_once(house: House) -> None:
