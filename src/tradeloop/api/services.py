@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final  # Any: JSON of graphs
 from uuid import UUID
 
@@ -73,6 +74,8 @@ class Services:
     """The approval policy, for actions that people change."""
     approvals: Approvals | None = None
     """None: the gate's store is not there."""
+    dry_runs: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    """One at a time: each runs a whole graph in this process."""
 
     async def state_of(self, run_id: UUID) -> tuple[dict[str, Any], list[str]]:
         """What a run's graph holds after its last step, and which nodes come next; empty without a checkpoint."""

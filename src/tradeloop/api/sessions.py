@@ -105,8 +105,11 @@ class Cookies:
         if not self._url:
             return {f"{scheme}://{host.lower()}" for scheme in ("http", "https") if host}
         known = urlsplit(self._url.lower())
-        asked = urlsplit(f"//{host.lower()}")
-        is_here = {known.hostname, asked.hostname} <= LOOPBACK and known.port == asked.port
+        try:
+            asked = urlsplit(f"//{host.lower()}")
+            is_here = {known.hostname, asked.hostname} <= LOOPBACK and known.port == asked.port
+        except ValueError:  # no host at all: rubbish in brackets, or no port
+            asked, is_here = known, False
         return {f"{known.scheme}://{known.netloc}"} | ({f"{known.scheme}://{asked.netloc}"} if is_here else set())
 
     async def _secret(self, cookies: Mapping[str, str]) -> str:

@@ -118,6 +118,9 @@ async def test_the_cookie_is_for_https_alone_where_the_address_is() -> None:
         ("https://desk.firm.example", "https://desk.firm.example", "inner:80", True),
         ("https://desk.firm.example", "http://desk.firm.example", "inner:80", False),
         ("https://desk.firm.example", None, "desk.firm.example", False),
+        ("http://127.0.0.1:8088", "http://127.0.0.1:8088", "localhost:99999999", True),
+        ("http://127.0.0.1:8088", "http://[x", "[x", False),
+        ("", "http://[x", "", False),
     ],
 )
 def test_the_origin_is_that_of_the_address(url: str, origin: str | None, host: str, is_ours: bool) -> None:
