@@ -65,7 +65,7 @@ async def test_hostile_text_in_every_field_is_text_and_nothing_else(visit: Visit
     for one in attacks:
         flat = spelled(" ".join(one.split()))
         assert flat[:120] in shown, one
-    quoted = await page.locator(".untrusted pre").all_inner_texts()
+    quoted = await page.locator(".untrusted pre").all_text_contents()
     assert "".join(quoted) == spelled(everything)
     assert "⟨U+202E⟩" in shown
     assert "\u202e" not in await page.content()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final  # Any: what the audit's own part tells
+from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
+from tradeloop.api.evidence import chain_of
 from tradeloop.domain.approvals import Approval, ApprovalFilter
 from tradeloop.web.front import Front, PageRoute, front_of, shown
 from tradeloop.web.oversight import by_approver, by_key, in_all
@@ -58,7 +59,18 @@ async def _asked(front: Front, since: datetime) -> list[Approval]:
 
 
 async def _head(front: Front) -> list[tuple[str, str]]:
-    """The last signed root, where this installation signs."""
-    roots: Any = getattr(front.services, "roots", None)
-    found = await roots.last() if roots is not None else None
-    return [(str(name), str(value)) for name, value in found.items()] if found else []
+    """The last signed root; nothing where none was signed yet."""
+    found = await chain_of(front.services)
+    if not found.seal:
+        return []
+    verified = found.last_verification
+    return [
+        ("seal", f"{found.seal:,}"),
+        ("sealed at", f"{found.sealed_at:%Y-%m-%d %H:%M:%SZ}" if found.sealed_at else "—"),
+        ("head", found.head),
+        ("root", found.root),
+        ("key", found.key_id or "—"),
+        ("signature", found.signature or "none"),
+        ("records that wait for a seal", f"{found.unsealed:,}"),
+        ("last full verification", "never" if verified is None else str(verified)[:300]),
+    ]
