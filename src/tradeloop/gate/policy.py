@@ -222,7 +222,7 @@ class PolicySource:
             ) from problem
 
 
-def _of(  # noqa: PLR0913 - the parts of a rule
+def _of(
     needs: Oversight,
     rule: str,
     why: str,
@@ -289,7 +289,7 @@ def _raised(policy: GatePolicy, wanted: Requirement, around: Circumstances) -> R
     return wanted.model_copy(update={"pattern": pattern, "tier": tier, "raised_by": tuple(reasons)})
 
 
-def _matches(  # noqa: PLR0913 - the parts of a rule
+def _matches(
     when: When, action: Action, desk: str, amount_path: str, currency_path: str, *, frees: bool = False
 ) -> bool:
     """`frees`: the rule lets actions pass, so only what is exactly meant matches."""
