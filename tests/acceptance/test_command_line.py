@@ -164,7 +164,7 @@ def test_ctrl_c_while_events_are_followed_ends_with_130_and_a_word(
 ) -> None:
     piped("topics", "create")
     code, seen = at_terminal(environment, tmp_path, "events", "tail", ctrl_c_after="Ctrl-C ends it")
-    assert code == 130
+    assert code == 130, seen
     assert seen.endswith("interrupted: nothing was changed\n")
 
 

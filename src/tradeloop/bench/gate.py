@@ -21,6 +21,7 @@ from tradeloop.bench.stage import say, wait_for
 from tradeloop.domain.approvals import Approval, ApprovalFilter, Ballot
 from tradeloop.domain.people import Delegation, Principal, Role
 from tradeloop.errors import AnswerRefused
+from tradeloop.gate.policy import SHIPPED
 from tradeloop.store.approvals import PostgresApprovals
 from tradeloop.store.database import Database
 from tradeloop.store.people import PostgresPeople
@@ -50,10 +51,11 @@ def measure(home: Path, *, questions: int, answers: int, waiting: int, seed: int
     """Answer `questions` by `answers` ballots at once, beside as many that nobody may answer; then kill everything
     while `waiting` questions are open, and answer those."""
     leg = Leg("gate", f"{answers:,} answers on {questions} approvals; {waiting:,} approvals through a kill -9 of all")
-    calls = home.parent / "calls"
+    calls, policy = home.parent / "calls", home.parent / "gate.yaml"
+    policy.write_text(SHIPPED.read_text().replace("max_pending: 2000", f"max_pending: {2 * (questions + waiting)}"))
     os.environ[CALLS] = str(calls)
     try:
-        with EngineStage(home, **MODULES) as stage:
+        with EngineStage(home, gate_policy=policy, **MODULES) as stage:
             _flood(stage, leg, calls, questions, answers, random.Random(seed))  # noqa: S311 - a schedule, no secret
             _outage(stage, leg, calls, waiting)
     finally:

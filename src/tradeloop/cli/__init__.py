@@ -26,6 +26,7 @@ COMMANDS = (
     "audit",
     "effects",
     "switch",
+    "gate",
     "people",
     "keys",
     "dlq",
@@ -85,7 +86,7 @@ def _run(words: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except Exception as problem:  # noqa: BLE001 - the last net: a defect is told as one, with a report
-        if not _began_with_ctrl_c(problem):
+        if not (OUTPUT.saw_ctrl_c or _began_with_ctrl_c(problem)):
             return tell_defect(problem, words)
         code = INTERRUPTED
     if code == INTERRUPTED:

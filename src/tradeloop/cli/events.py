@@ -14,7 +14,7 @@ import typer
 from tradeloop.cli.endings import FAILED, NOT_FOUND, STILL_WAITING, UNREACHABLE, epilog
 from tradeloop.cli.output import OUTPUT, JsonFlag, moment, note, print_json, printable, say, utc
 from tradeloop.cli.runs import period
-from tradeloop.cli.waiting import Waiting, run
+from tradeloop.cli.waiting import Waiting, heeding_ctrl_c, run
 
 if TYPE_CHECKING:
     from tradeloop.domain.records import Received
@@ -66,20 +66,26 @@ def tail_events(
     as_json: JsonFlag = False,
 ) -> None:
     """Print events as they are appended to the topic; with --json one object a line."""
-    from fnmatch import fnmatchcase
-
     from tradeloop.cli.context import stack_settings
     from tradeloop.kafka.tail import tail
 
     settings = stack_settings()
     settings.require("kafka_bootstrap")
     begin = datetime.now(UTC) - period(since) if since else None
-    shown = 0
     idle_s = CAUGHT_UP_S if follow is False and not idle else idle or None
     OUTPUT.after_ctrl_c = "nothing was changed"
     if not as_json and idle_s is None:
         note(f"waiting for events on {topic or settings.events_topic}; Ctrl-C ends it")
-    for received in tail(settings.kafka_bootstrap, topic or settings.events_topic, since=begin, idle_s=idle_s):
+    place = topic or settings.events_topic
+    with heeding_ctrl_c():
+        _follow(tail(settings.kafka_bootstrap, place, since=begin, idle_s=idle_s), type_, subject, limit, as_json)
+
+
+def _follow(found: Iterator[Received], type_: str, subject: str, limit: int, as_json: bool) -> None:
+    from fnmatch import fnmatchcase
+
+    shown = 0
+    for received in found:
         line = _line(received)
         if not fnmatchcase(line["event_type"], type_) or not fnmatchcase(line["subject"], subject):
             continue

@@ -62,6 +62,8 @@ class Output:
     """`--yes`: questions are answered so."""
     api: str = ""
     """`--api`: the API's address; empty: that of the settings."""
+    saw_ctrl_c: bool = False
+    """Whether Ctrl-C came, though what it ended may look like another error."""
     after_ctrl_c: str = ""
     """What the command says it finished or undid when Ctrl-C ends it."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine
-from types import TracebackType
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
 from typing import Any, Final, Self, TypeVar  # Any: what a coroutine takes and yields on its way
 
 from tradeloop.cli.output import OUTPUT
@@ -123,3 +125,18 @@ def _columns() -> int:
     import shutil
 
     return shutil.get_terminal_size().columns
+
+
+@contextmanager
+def heeding_ctrl_c() -> Iterator[None]:
+    """Remember that Ctrl-C came: a client's C code that it meets may turn it into an error of its own."""
+
+    def heed(number: int, frame: FrameType | None) -> None:
+        OUTPUT.saw_ctrl_c = True
+        signal.default_int_handler(number, frame)
+
+    earlier = signal.signal(signal.SIGINT, heed)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, earlier)

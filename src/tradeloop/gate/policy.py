@@ -114,7 +114,7 @@ class GatePolicy(PolicyFile):
     """One tier more for the first action of a kind and target on a desk."""
     raise_degraded: bool = True
     """One tier more where an agent should have answered and did not."""
-    max_pending: int = Field(default=500, ge=1, le=100_000)
+    max_pending: int = Field(default=2000, ge=1, le=100_000)
     """Open questions of one desk; more are an attack or a defect, and wait (mi-24 6a)."""
     rules: tuple[GateRule, ...] = ()
     aggregates: tuple[Aggregate, ...] = ()

@@ -30,7 +30,7 @@ OFF_THE_ROAD: Final[dict[str, str]] = {
     "Runs.suspend": "of targets that honour no key; `test_effect_ledger.py` holds it on PostgreSQL",
     "EffectLedger.doubt": "the same",
     "EffectLedger.resolve": "a person's",
-    "EffectLedger.refuse": "of what policy or people refuse; `test_gate_crashes.py` kills the worker around it",
+    "EffectLedger.refuse": "of what people refuse: `test_a_no_that_was_written_down_before_a_crash_stays_a_no`",
     "EffectLedger.stopped": "asked by the guard of a desk; it writes nothing",
     "Outbox.append": "of the effect `publish_event`",
     "AirflowApi.asset_events": "of the sweep, which has tests of its own",

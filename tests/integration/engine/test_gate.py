@@ -231,3 +231,30 @@ async def test_a_full_desk_asks_later(house: House) -> None:
         await until(other)
         (second,) = await house.asked()
         assert second.approval_id != first.approval_id
+
+
+async def test_a_no_that_was_written_down_before_a_crash_stays_a_no(house: House) -> None:
+    async with house.working(gated_workflow()):
+        house.arrivals.put(wish())
+        (asked,) = await house.asked()
+    await house.answer(asked, "reject")
+    # As a worker leaves it that died behind EffectLedger.refuse and before the run's record.
+    await house.database.rows("UPDATE effects SET state = 'failed', error = 'rejected: by anna.k'")
+    async with house.working(gated_workflow()):
+        (run,) = await house.ended()
+    assert (run["state"], run["effect"]["state"], run["effect"]["error"]) == ("done", "rejected", "by anna.k")
+    assert house.target.calls == []
+
+
+async def test_a_graph_that_interrupts_itself_is_told_whom_to_ask(house: House) -> None:
+    from langgraph.types import interrupt
+
+    from tradeloop import Workflow
+
+    def decide(state: dict[str, object]) -> dict[str, object]:
+        return {"facts": {"said": interrupt("may I?")}}
+
+    async with house.working(Workflow.chain("some.type", decide, desk="desk")):
+        house.arrivals.put(wish())
+        (run,) = await house.ended()
+    assert (run["state"], "asked=True" in run["error"]) == ("failed", True)
