@@ -40,6 +40,7 @@ def rule(approval: Approval, ballot: Ballot, voter: Principal, now: datetime) ->
     if earlier is not None and earlier.answer == ballot.answer and fits(approval, ballot):
         return None
     admit(approval, ballot, voter, now)
+    earlier = next((vote for vote in approval.votes if _is_same(vote.principal, voter.name)), None)
     if earlier is not None:
         raise AnswerForbidden(f"you said {earlier.answer} at {_clock(earlier.at)}; another person answers next.")
     if ballot.answer == "approve":

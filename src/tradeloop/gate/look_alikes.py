@@ -1,4 +1,4 @@
-"""One spelling for texts that people would read as the same: against names and parameters that only look like others."""
+"""One spelling for texts that people would read as the same: against names and parameters that only look so."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ UNSEEN: Final = frozenset({"Cc", "Cf", "Mn", "Me", "Zl", "Zp"})
 
 
 def folded(text: str) -> str:
-    """The text as the eye has it: without case, width, accents and invisible characters, in Latin letters where they look
-    the same. For comparing only.
+    """The text as the eye has it, for comparing only.
+
+    Without case, width, accents and invisible characters, in Latin letters where they look the same.
 
     Example:
         >>> folded("B\\u0410D\\u200bbank ")
