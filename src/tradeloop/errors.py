@@ -59,6 +59,7 @@ TradeloopError
 ├── PartFailed                operator: a part of the local stack did not start
 ├── UsageInvalid              caller: a word of the command line does not fit
 │   └── Ambiguous             several things begin with what was given
+├── NotYet                    platform: it will be there in a moment; ask again
 ├── Settled                   caller: it was replayed, discarded or ended before
 └── NotFound                  caller: no such run, event or part
 """
@@ -456,6 +457,14 @@ class Settled(TradeloopError):
 
     actor = "caller"
     exit_code = 5
+
+
+class NotYet(TradeloopError):
+    """It is not there yet."""
+
+    actor = "platform"
+    retriable = True
+    exit_code = 8
 
 
 class NotFound(TradeloopError):

@@ -190,6 +190,13 @@ class Settings(BaseSettings):
     airflow_identity: Literal["name", "id"] = "name"
     """Which of the two that Airflow records of who answered is the name in the table of people."""
 
+    audit_key_file: Path | None = None
+    """Ed25519 key that the relay signs the seals of the audit with; none: they are not signed."""
+    audit_public_keys: Annotated[list[str], NoDecode] = Field(default_factory=list)
+    """Files of public keys that `audit verify` accepts beside that one's: of former keys, after a rotation."""
+    audit_seal_s: float = Field(default=3.0, gt=0, le=3600)
+    """Time between two seals; what is changed before it is sealed is not found by its seal."""
+
     clean_interval_s: float = Field(default=300.0, ge=0, le=86_400)
     """Time between two passes of retention, by the relay that holds lane 0; 0: none but `tradeloop db clean`."""
     keep_inbox_days: int = Field(default=90, ge=0, le=36_500)
@@ -224,7 +231,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         "workflows", "effects", "webhook_hosts", "model", "lifecycle_types", "lifecycle_dags", "reference_stores",
-        "airflow_approvals",
+        "audit_public_keys", "airflow_approvals",
         mode="before",
     )  # fmt: skip
     @classmethod
@@ -233,7 +240,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         "webhooks", "model_key_file", "model_record", "model_replay", "tools", "gate_policy", "encryption_key_file",
-        "api_key_file", "oidc_jwks_file",
+        "api_key_file", "oidc_jwks_file", "audit_key_file",
         mode="before",
     )  # fmt: skip
     @classmethod

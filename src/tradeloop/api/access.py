@@ -56,6 +56,7 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
     "list_desks": READERS,
     "get_desk_day": READERS,
     "list_audit": READERS,
+    "get_audit_heads": READERS,
 }
 """By route's name, which is its operation id."""
 

@@ -111,6 +111,16 @@ class Changes:
         for listener in self._listeners:
             listener.end()
 
+    def check(self, principal: str) -> None:
+        """Whether one more may listen.
+
+        Raises:
+            Refusal: 429, too many do already.
+        """
+        mine = sum(name == principal for name in self._listeners.values())
+        if self.count >= self._most or mine >= PER_PRINCIPAL:
+            raise Refusal(429, "too_many", "too many event streams are open; close some.", headers={"Retry-After": "5"})
+
     @asynccontextmanager
     async def listening(self, principal: str) -> AsyncIterator[Listener]:
         """Listen for as long as the context lasts.
@@ -118,9 +128,7 @@ class Changes:
         Raises:
             Refusal: 429, too many listen already.
         """
-        mine = sum(name == principal for name in self._listeners.values())
-        if self.count >= self._most or mine >= PER_PRINCIPAL:
-            raise Refusal(429, "too_many", "too many event streams are open; close some.", headers={"Retry-After": "5"})
+        self.check(principal)
         listener = Listener()
         if self._is_over:
             listener.end()

@@ -18,7 +18,10 @@ MAX_BODY: Final = 64_000
 """Bytes of a body; a trigger's may have as many as an event."""
 MAX_TRIGGER: Final = 1_000_000
 TRIGGER: Final = "/api/v1/workflows/trigger"
+STREAM: Final = "/api/v1/events/stream"
 MAX_QUERY: Final = 8_000
+MOST_AT_ONCE: Final = 256
+"""Requests in hand; some seconds of work. More would all wait beyond their callers' patience, and none be answered."""
 QUIET: Final = frozenset({"/livez", "/readyz", "/metrics"})
 """Asked every few seconds by machines: logged only when they fail."""
 HEADERS: Final = {
@@ -38,6 +41,7 @@ class Guard:
     def __init__(self, app: ASGIApp, *, metrics: Metrics, is_secure: bool) -> None:
         self._app = app
         self._metrics = metrics
+        self._in_hand = 0
         self._headers = HEADERS | ({"Strict-Transport-Security": "max-age=31536000"} if is_secure else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,8 +61,14 @@ class Guard:
                     headers.setdefault(name, value)
             await send(message)
 
+        waits = (
+            b"wait_s=" in scope.get("query_string", b"") or scope["path"] == STREAM
+        )  # these have limits of their own
+        self._in_hand += not waits
         try:
             _check(scope)
+            if self._in_hand > MOST_AT_ONCE:
+                raise Refusal(503, "busy", "too many requests are in hand; try again.", headers={"Retry-After": "1"})
             await self._app(scope, _limited(scope, receive), answer)
         except Refusal as problem:
             await problems.of_http(problem)(scope, receive, answer)
@@ -67,6 +77,7 @@ class Guard:
                 raise  # the answer has begun: breaking off the connection is all that is left
             await problems.defect(problem)(scope, receive, answer)
         finally:
+            self._in_hand -= not waits
             self._tell(scope, status, time.perf_counter() - begun)
 
     def _tell(self, scope: Scope, status: int, took_s: float) -> None:

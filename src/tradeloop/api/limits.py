@@ -30,11 +30,11 @@ class Buckets:
         now = self._now()
         left, at = self._left.pop(name, (self._size, now))
         left = min(self._size, left + (now - at) * self._rate)
-        is_there = left >= max(count, 1e-9)
+        is_there = left >= 1.0
         self._left[name] = (left - count if is_there else left, now)
         if len(self._left) > BUCKETS:
             self._left.popitem(last=False)
-        return 0.0 if is_there else (max(count, 1.0) - left) / self._rate
+        return 0.0 if is_there else (1.0 - left) / self._rate
 
 
 class Limits:

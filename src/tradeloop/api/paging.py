@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Generic, TypeVar  # Any: JSON
 
 from fastapi import Query
-from pydantic import AfterValidator, AwareDatetime, BaseModel
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator
 
 from tradeloop.api.problems import Refusal
 
@@ -29,7 +29,14 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("in UTC this is outside the years 1 to 9999") from problem
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+def as_written(value: Any) -> Any:
+    """A date or time as its text; Pydantic would take a bare number as seconds."""
+    if isinstance(value, str) and value[4:5] != "-":
+        raise ValueError("RFC 3339 is expected, for example 2026-11-28T07:00:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc), BeforeValidator(as_written)]
 Since = Annotated[Moment | None, Query(description="Only what came since; RFC 3339 with its zone.")]
 
 
@@ -73,6 +80,8 @@ def page(rows: Sequence[T], limit: int, cursor: str) -> Page[T]:
 
 
 def _as(kind: type, place: Any) -> Any:
+    if not isinstance(place, str) and kind is not int:
+        raise ValueError
     if kind is datetime:
         moment = datetime.fromisoformat(place)
         if moment.tzinfo is None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final  # Any: JSON of graphs
 from uuid import UUID
 
@@ -67,10 +68,14 @@ class Services:
     figures: Figures
     trail: AuditTrail
     triggers: Triggers
+    versions: Mapping[str, str]
+    """Of the workflows, by event type: a hash over source code, which is dear."""
     policy: PolicySource
     """The approval policy, for actions that people change."""
     approvals: Approvals | None = None
     """None: the gate's store is not there."""
+    dry_runs: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    """One at a time: each runs a whole graph in this process."""
 
     async def state_of(self, run_id: UUID) -> tuple[dict[str, Any], list[str]]:
         """What a run's graph holds after its last step, and which nodes come next; empty without a checkpoint."""
@@ -107,10 +112,12 @@ def services(settings: Settings, database: Database, workflows: Mapping[str, Wor
         WorkflowInvalid: a workflow cannot be loaded.
     """
     sessions = PostgresSessions(database)
+    workflows = load_workflows(settings.workflows) if workflows is None else workflows
     return Services(
         settings=settings,
         database=database,
-        workflows=load_workflows(settings.workflows) if workflows is None else workflows,
+        workflows=workflows,
+        versions={name: workflow.version for name, workflow in workflows.items()},
         people=PostgresPeople(database),
         sessions=sessions,
         cookies=Cookies(sessions, settings),

@@ -23,6 +23,7 @@ PLAIN: Final = "tradeloop_session"
 SECURE: Final = "__Host-tradeloop"
 """With https: browsers take this name only with Secure, Path=/ and no Domain (RFC 6265bis, 4.1.3.2)."""
 MAX_COOKIE: Final = 200
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Cookies:
@@ -95,11 +96,21 @@ class Cookies:
         """
         if method in SAFE_METHODS:
             return
-        expected = urlsplit(self._url).netloc if self._url else host
-        found = urlsplit(origin or "")
-        is_ours = found.netloc.lower() == expected.lower() and bool(expected)
-        if not is_ours or (self._url and found.scheme != urlsplit(self._url).scheme):
-            raise Refusal(403, "origin", "the request comes from another site.", field="Origin", allowed=[expected])
+        ours = self._origins(host)
+        if (origin or "").lower().rstrip("/") not in ours:
+            raise Refusal(403, "origin", "the request comes from another site.", field="Origin", allowed=sorted(ours))
+
+    def _origins(self, host: str) -> set[str]:
+        """The address of the settings, on loopback by its other names, too; without one, the host that was asked."""
+        if not self._url:
+            return {f"{scheme}://{host.lower()}" for scheme in ("http", "https") if host}
+        known = urlsplit(self._url.lower())
+        try:
+            asked = urlsplit(f"//{host.lower()}")
+            is_here = {known.hostname, asked.hostname} <= LOOPBACK and known.port == asked.port
+        except ValueError:  # no host at all: rubbish in brackets, or no port
+            asked, is_here = known, False
+        return {f"{known.scheme}://{known.netloc}"} | ({f"{known.scheme}://{asked.netloc}"} if is_here else set())
 
     async def _secret(self, cookies: Mapping[str, str]) -> str:
         given = cookies.get(self.name, "")

@@ -57,7 +57,7 @@ class Tokens:
             raise Unauthenticated("the token is for somebody else.", where="token_audience") from problem
         except jwt.InvalidIssuerError as problem:
             raise Unauthenticated("the token is of a foreign issuer.", where="token_issuer") from problem
-        except (jwt.PyJWTError, ValueError, TypeError, KeyError) as problem:
+        except (jwt.PyJWTError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as problem:
             raise Unauthenticated("the token does not hold.", where="token_invalid") from problem
         return self._name(claims), _moment(claims.get("auth_time"))
 

@@ -75,10 +75,10 @@ def _flood(stage: EngineStage, leg: Leg, calls: Path, questions: int, answers: i
         open_ones = asyncio.run(_with_store(stage, lambda store: _open(store, 2 * questions), voters))
         dice.shuffle(open_ones)
         good, held = open_ones[:questions], open_ones[questions:]
-        ballots = [(one, _ballot(one), dice.choice(voters)) for one in good for _ in range(answers // questions)]
-        wrong = [*_wrong(held, dice), *_wrong(good, dice)]
+        ballots = [*_wrong(held, dice), *_wrong(good, dice)]
+        right = max(questions, answers - len(ballots))  # of every question at least one
+        ballots += [(one, _ballot(one), dice.choice(voters)) for one in (good * (right // questions + 1))[:right]]
         dice.shuffle(ballots)
-        ballots = _mixed(ballots, wrong, dice)
         say(f"gate: {len(ballots):,} answers, {AT_ONCE} at a time")
         found = asyncio.run(_with_store(stage, lambda store: _answer(store, ballots), voters))
         wait_for(lambda: True if len(_lines(calls)) >= questions else None, 120, "the effects")
@@ -174,16 +174,6 @@ def _wrong(held: Sequence[Approval], dice: random.Random) -> list[tuple[Approval
             found.append((one, _ballot(other), _person("person.1")))
         found.append((one, _ballot(one, version=2), _person("person.2")))
     return found
-
-
-def _mixed(
-    good: list[tuple[Approval, Ballot, Principal]],
-    wrong: list[tuple[Approval, Ballot, Principal]],
-    dice: random.Random,
-) -> list[tuple[Approval, Ballot, Principal]]:
-    mixed = good[: max(1, len(good) - len(wrong))] + wrong
-    dice.shuffle(mixed)
-    return mixed
 
 
 async def _answer(store: PostgresApprovals, ballots: Sequence[tuple[Approval, Ballot, Principal]]) -> Answered:

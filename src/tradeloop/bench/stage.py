@@ -28,6 +28,8 @@ DAGS: Final = ("bench_chain", "bench_plain", "bench_burst", "bench_ask", "bench_
 POLL_S: Final = 0.05
 """How often a run's state is asked for: the resolution of a wall time, and little beside what a run takes."""
 ENDED: Final = ("success", "failed")
+ROAD: Final = ("postgres", "kafka", "airflow", "relay", "worker")
+"""What an event goes through; the API, which no event needs, would only take processor time."""
 
 
 def say(sentence: str) -> None:
@@ -58,7 +60,7 @@ class Stage:
         """`parts` as of the stack; `airflow` are more variables for the parts of Airflow."""
         self.trace_file = home / "hook.jsonl"
         environment = {"AIRFLOW__TRADELOOP__TRACE_FILE": str(self.trace_file), **(airflow or {})}
-        self._stack = Stack(settings_for(home), parts, airflow_environment=environment)
+        self._stack = Stack(settings_for(home), parts or ROAD, airflow_environment=environment)
         self._runner = asyncio.Runner()
         self._client: AirflowClient | None = None
         self._connections: dict[str, psycopg.Connection[DictRow]] = {}
@@ -177,5 +179,6 @@ def settings_for(home: Path) -> Settings:
         "postgres_port": 0,
         "kafka_port": 0,
         "airflow_port": 0,
+        "api_port": 0,
     }
     return Settings(_env_file=None, **{**defaults, **given})

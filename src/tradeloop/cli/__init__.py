@@ -23,6 +23,7 @@ COMMANDS = (
     "runs",
     "approvals",
     "events",
+    "decisions",
     "audit",
     "effects",
     "switch",

@@ -1,4 +1,4 @@
-"""tradeloop audit: nothing lost, as a figure."""
+"""tradeloop audit: nothing lost, as a figure; nothing changed, as a proof."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tradeloop.cli import waiting
+from tradeloop.cli import proof, waiting
 from tradeloop.cli.endings import FOUND, MEANINGS, UNREACHABLE, epilog
 from tradeloop.cli.output import JsonFlag, note, utc
 from tradeloop.cli.runs import period
@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
     audit = typer.Typer(help="Proof: what was captured, what was decided.", no_args_is_help=True)
     audit.callback()(lambda: None)
     audit.command("capture", epilog=EPILOG)(capture)
+    proof.register(audit)
     app.add_typer(audit, name="audit")
 
 

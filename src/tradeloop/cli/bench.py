@@ -28,6 +28,7 @@ CHECKPOINTS = epilog(
     codes={0: "measured, whatever the figures"},
 )
 ENGINE = {0: "measured, whatever the figures", 1: "it broke off"}
+API = epilog("tradeloop bench api", "tradeloop bench api --quick --json", codes=ENGINE)
 DESKS = epilog(
     "tradeloop bench desks --seed 7 --cases 5000",
     "tradeloop bench desks --only marketdata --data prices/ --json",
@@ -38,6 +39,11 @@ RECONCILIATION = epilog(
     "tradeloop bench reconciliation",
     "tradeloop bench reconciliation --trades 100000 --json",
     codes={0: "measured, whatever the times", 1: "it broke off", FOUND: "a break was named wrongly or made up"},
+)
+AUDIT = epilog(
+    "tradeloop bench audit",
+    "tradeloop bench audit --records 20000 --changes 100 --pairs 0 --json",
+    codes={0: "measured, whatever the times", 1: "it broke off", FOUND: "a change was not found"},
 )
 GATE = epilog(
     "tradeloop bench gate",
@@ -63,6 +69,7 @@ def register(app: typer.Typer) -> None:
     )
     bench.command("capture", epilog=CAPTURE)(capture)
     bench.command("chaos", epilog=CHAOS)(chaos)
+    bench.command("api", epilog=API)(api)
     bench.command("checkpoints", epilog=CHECKPOINTS)(checkpoints)
     for command in (decisions, latency, growth, workers):
         name = command.__name__
@@ -70,6 +77,7 @@ def register(app: typer.Typer) -> None:
         bench.command(name, epilog=ends)(command)
     bench.command("desks", epilog=DESKS)(desks)
     bench.command("reconciliation", epilog=RECONCILIATION)(reconciliation)
+    bench.command("audit", epilog=AUDIT)(audit)
     bench.command("gate", epilog=GATE)(gate)
     bench.command("all", epilog=ALL)(everything)
     app.add_typer(bench, name="bench")
@@ -187,6 +195,26 @@ def workers(quick: QuickFlag = False, as_json: JsonAlone = False) -> None:
     _one("workers", lambda home: measure(home, repeats=repeats, seconds=seconds), quick=quick, as_json=as_json)
 
 
+def api(
+    rate: Annotated[float, typer.Option(min=1, max=2000, help="Requests a second of the load.")] = 200.0,
+    seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long the load lasts.")] = 60.0,
+    steady_rate: Annotated[float, typer.Option(min=1, max=2000, help="Triggers and status together, a second.")] = 50.0,
+    steady_seconds: Annotated[float, typer.Option(min=1, max=3600, help="How long these last.")] = 30.0,
+    quick: QuickFlag = False,
+    as_json: JsonAlone = False,
+) -> None:
+    """Times of trigger and status at a steady rate, then a load of all kinds; the requests come from another process.
+
+    Each is sent when it is due, whatever became of those before, and timed from then. About 2 minutes, --quick 10 s.
+    """
+    from tradeloop.bench.api import Size, measure
+
+    size = Size(rate, seconds, steady_rate, steady_seconds)
+    if quick:
+        size = Size(min(rate, 60.0), min(seconds, 3.0), min(steady_rate, 50.0), min(steady_seconds, 3.0))
+    _one("api", lambda home: measure(home, size), quick=quick, as_json=as_json)
+
+
 def desks(
     seed: Annotated[int, typer.Option(help="Seed of the cases; the same seed is the same cases.")] = 1,
     cases: Annotated[int, typer.Option(min=20, help="How many in all, at least.")] = 5000,
@@ -240,6 +268,32 @@ def reconciliation(
         raise typer.Exit(FOUND)
 
 
+def audit(
+    changes: Annotated[
+        int, typer.Option(min=0, help="How many random changes of the tables are tried; 0: none.")
+    ] = 1000,
+    records: Annotated[int, typer.Option(min=0, help="How many records are verified; 0: none.")] = 1_000_000,
+    pairs: Annotated[int, typer.Option(min=0, help="Pairs of runs with and without the chain; 0: none.")] = 5,
+    seed: Annotated[int, typer.Option(help="Seed of the changes.")] = 1,
+    as_json: JsonAlone = False,
+) -> None:
+    """Tampering that is found, the time to verify a million records, and what the audit costs in decisions a second.
+
+    About 8 minutes. Progress is on stderr; the last line of stdout is one JSON object.
+    """
+    from tradeloop.bench.audit import Size, measure
+    from tradeloop.bench.single import run
+    from tradeloop.cli.context import quiet_logs
+
+    quiet_logs()
+    size = Size(changes, records, pairs, seed)
+    leg = run("audit", lambda home: measure(home, size), quick=False, json_alone=as_json)
+    if leg.broke_off:
+        raise typer.Exit(1)
+    if not all(target.met for target in leg.targets if "changes found" in target.text):
+        raise typer.Exit(FOUND)
+
+
 def _one(name: str, measure: Callable[[Path], Leg], *, quick: bool, as_json: bool) -> None:
     from tradeloop.bench.single import run
 
@@ -277,4 +331,5 @@ def everything(quick: QuickFlag = False, as_json: JsonAlone = False) -> None:
     """Run every benchmark there is."""
     for measured in (checkpoints, decisions, latency, growth, workers):
         measured(quick=quick, as_json=as_json)
+    api(quick=quick, as_json=as_json)
     capture(quick=quick, as_json=as_json)

@@ -237,15 +237,19 @@ async def _relay(settings: Settings, stop: asyncio.Event) -> None:
     from tradeloop.airflow.sweep import Sweep
     from tradeloop.airflow.sweeps import Sweeps
     from tradeloop.airflow.wake import listen
+    from tradeloop.audit.keys import load_signing_key
     from tradeloop.engine.housekeeping import Housekeeping
     from tradeloop.engine.relay import Relay, Sweeping
+    from tradeloop.engine.sealer import Sealer
     from tradeloop.kafka.producer import KafkaPublisher
+    from tradeloop.store.audit_chain import PostgresAuditChain
     from tradeloop.store.captures import PostgresCaptures
     from tradeloop.store.database import Database
     from tradeloop.store.notices import OutboxNotices
     from tradeloop.store.outbox import PostgresOutbox
     from tradeloop.store.retention import LOCK_TIMEOUT_MS, PostgresRetention
 
+    key = load_signing_key(settings.audit_key_file) if settings.audit_key_file else None
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database.of(settings))
         publisher = KafkaPublisher(settings.kafka_bootstrap)
@@ -274,6 +278,12 @@ async def _relay(settings: Settings, stop: asyncio.Event) -> None:
             sweep_interval_s=settings.sweep_interval_s,
             chore=chore,
             chore_interval_s=settings.clean_interval_s,
+            sealer=Sealer(
+                PostgresAuditChain(database),
+                key,
+                keep_days=settings.keep_audit_days,
+                interval_s=settings.audit_seal_s,
+            ),
             ballots=_ballots(settings, airflow, database) if settings.airflow_approvals and airflow else None,
         )
         await stack.enter_async_context(OutboxNotices(settings.database_url, relay.outbox_wake))

@@ -45,6 +45,15 @@ class Chore(Protocol):
         ...
 
 
+class Sealing(Chore, Protocol):
+    """Seals what is new in the audit."""
+
+    @property
+    def interval_s(self) -> float:
+        """Time between two passes."""
+        ...
+
+
 class Relay:
     """Publishes the outbox in order per key; of several relays each holds lanes of its own."""
 
@@ -57,6 +66,7 @@ class Relay:
         sweep_interval_s: float = 1.0,
         chore: Chore | None = None,
         chore_interval_s: float = 300.0,
+        sealer: Sealing | None = None,
         ballots: Chore | None = None,
     ) -> None:
         """`ballots` takes answers over from Airflow's Required Actions."""
@@ -66,6 +76,7 @@ class Relay:
         self._sweep_interval_s = sweep_interval_s
         self._chore = chore
         self._chore_interval_s = chore_interval_s
+        self._sealer = sealer
         self._ballots = ballots
         self._owner = uuid4()
         self._lanes: list[int] = []
@@ -81,6 +92,8 @@ class Relay:
             loops.append(asyncio.create_task(self._sweep_history(self._sweep)))
         if self._chore is not None:
             loops.append(asyncio.create_task(self._keep_house(self._chore)))
+        if self._sealer is not None:
+            loops.append(asyncio.create_task(self._seal_audit(self._sealer)))
         if self._ballots is not None:
             loops.append(asyncio.create_task(self._take_ballots(self._ballots)))
         stopped = asyncio.create_task(until_set(stop))
@@ -176,6 +189,22 @@ class Relay:
                 except Exception:
                     # The relay loop: a defect here must not stop the outbox.
                     log.exception("housekeeping_broke")
+
+    async def _seal_audit(self, sealer: Sealing) -> None:
+        told = False
+        while True:
+            if SWEEP_LANE in self._lanes:
+                try:
+                    await sealer.tick()
+                    told = False
+                except TradeloopError as problem:
+                    if not told:
+                        log.warning("audit_not_sealed", error=problem.message, retried=True)
+                    told = True
+                except Exception:
+                    # The relay loop: a defect here must not stop the outbox; the records wait.
+                    log.exception("sealer_broke")
+            await asyncio.sleep(sealer.interval_s)
 
     async def _take_ballots(self, ballots: Chore) -> None:
         delay_s, told = BALLOTS_S, False

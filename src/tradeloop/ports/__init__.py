@@ -17,6 +17,7 @@ from tradeloop.ports.airflow import (
     TaskAttempt,
 )
 from tradeloop.ports.approvals import Approvals, Ask
+from tradeloop.ports.audit import Head, NewSeal, SealStore, Unsealed
 from tradeloop.ports.budgets import Budgets, Limits, ModelCall, Used
 from tradeloop.ports.engine import (
     Accepted,
@@ -56,10 +57,12 @@ __all__ = [
     "EffectLedger",
     "EventLogRow",
     "FencedThreads",
+    "Head",
     "Inbox",
     "Letters",
     "Limits",
     "ModelCall",
+    "NewSeal",
     "Outbox",
     "OutboxRow",
     "People",
@@ -70,11 +73,13 @@ __all__ = [
     "RequiredActions",
     "RunHistory",
     "Runs",
+    "SealStore",
     "Sessions",
     "Switches",
     "TaskAttempt",
     "Tended",
     "Tools",
     "TopicPartition",
+    "Unsealed",
     "Used",
 ]

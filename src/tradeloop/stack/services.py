@@ -62,9 +62,22 @@ def settings_in_use(context: Context) -> Settings:
     if "api_url" in update:
         update["api_port"] = urlsplit(str(update["api_url"])).port
     update["home"] = context.home.root
+    update["audit_key_file"] = _audit_key(context)
     for name in ("dags_folder", "reference_root"):
         update[name] = Path(getattr(context.settings, name)).expanduser().resolve()
     return context.settings.model_copy(update=update)
+
+
+def _audit_key(context: Context) -> Path:
+    """The key that was set, or one for development in the stack's home, made at its first start."""
+    from tradeloop.audit.keys import HOME_KEY, new_key
+
+    if context.settings.audit_key_file is not None:
+        return Path(context.settings.audit_key_file).expanduser().resolve()
+    file = context.home.root / HOME_KEY
+    if not file.exists():
+        new_key(file)
+    return file
 
 
 def as_environment(settings: Settings) -> dict[str, str]:

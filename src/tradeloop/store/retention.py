@@ -69,14 +69,6 @@ RULES: Final = (
     ),
     Rule("reservations", "ctid", "x.at < %(before)s" + NOT_LIVE),
     Rule("dead_letters", "ctid", "x.state <> 'open' AND x.decided_at < %(before)s"),
-    # The newest record of a stream that goes on has the number and the hash that the next one follows.
-    Rule(
-        "audit",
-        "ctid",
-        "x.at < %(before)s AND (substr(x.stream_id::text, 15, 1) = '7' OR EXISTS "
-        "(SELECT 1 FROM audit a WHERE a.stream_id = x.stream_id AND a.n > x.n))",
-        " ORDER BY x.id",
-    ),
     Rule(
         "workers",
         "ctid",
@@ -87,7 +79,8 @@ RULES: Final = (
     Rule("model_calls", "ctid", "x.reserved_at < %(before)s" + NOT_LIVE),
 )
 CHECKPOINTS: Final = "checkpoints"
-TABLES: Final = (*(rule.table for rule in RULES), CHECKPOINTS)
+AUDIT: Final = "audit"
+TABLES: Final = (*(rule.table for rule in RULES), AUDIT, CHECKPOINTS)
 """Every table with an end; `work` and `outbox` hold only what is to be done, and empty themselves."""
 
 OLD_THREADS: Final[LiteralString] = f"""
@@ -120,6 +113,8 @@ class PostgresRetention:
         """Remove one batch of what is older; returns how many rows (of checkpoints: threads), 0 when none is left."""
         if table == CHECKPOINTS:
             return await self._count(REMOVE_THREADS, _bounds(days) | {"limit": THREADS})
+        if table == AUDIT:  # whole seals alone: what is left then still fits its seals
+            return await self._count("SELECT prune_audit(%(before)s, %(limit)s) AS n", _bounds(days) | {"limit": BATCH})
         rule = _rule(table)
         # SKIP LOCKED: what somebody works on now is not waited for, and goes another time.
         return await self._count(
@@ -133,6 +128,8 @@ class PostgresRetention:
         """How many rows (of checkpoints: threads) are older; changes nothing."""
         if table == CHECKPOINTS:
             return await self._count(f"SELECT count(*) AS n FROM ({OLD_THREADS}) o", _bounds(days))
+        if table == AUDIT:
+            return await self._count("SELECT count(*) AS n FROM over_audit(%(before)s, NULL)", _bounds(days))
         rule = _rule(table)
         return await self._count(f"SELECT count(*) AS n FROM {rule.table} x WHERE {rule.old}", _bounds(days))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -11,6 +12,9 @@ from uuid import UUID
 
 from psycopg.rows import DictRow
 
+from tradeloop.audit.record import part_digest
+from tradeloop.domain.canonical import sha256_hex
+from tradeloop.domain.decisions import Decision
 from tradeloop.domain.records import Lane
 from tradeloop.domain.runs import Claim, Outcome, RunState
 from tradeloop.kafka.messages import to_record
@@ -22,6 +26,8 @@ from tradeloop.store.line import positional
 from tradeloop.store.seal import Seal
 from tradeloop.store.texts import header_text, headers_from, storable
 
+SALT_BYTES: Final = 16
+EFFECT_FACTS: Final = ("kind", "target", "state", "digest")
 MAX_ERROR_CHARS: Final = 4000
 """An error text is for people; a stack of megabytes in every row would slow every list."""
 
@@ -183,16 +189,42 @@ def _columns(outcomes: Sequence[Outcome], topic: str) -> dict[str, Argument]:
 
 
 def _audit_text(outcome: Outcome, decision: str | None, effect: str, error: str) -> str:
-    """The body of the audit record: parts that are JSON already are put in as they are."""
+    """The body of the audit record.
+
+    What may have to be erased one day (reasons, findings, texts of models, parameters, results, errors) is its part
+    `evidence`; the record itself has who decided what under which policy, and the digests of event and decision.
+    """
+    text = f'{{"decision":{decision or "null"},"effect":{effect},"error":{json.dumps(error)}}}'
+    salt = secrets.token_bytes(SALT_BYTES)
     known = {
+        "decision": _decision_facts(outcome.decision),
+        "effect": {name: outcome.effect[name] for name in EFFECT_FACTS if name in outcome.effect},
         "decision_id": str(outcome.decision_id),
+        "decision_sha256": sha256_hex(decision) if decision else None,
         "event_id": str(outcome.claim.event_id),
-        "decision_json": decision or "null",
+        "event_sha256": sha256_hex(outcome.claim.payload),
         "graph": outcome.graph,
         "graph_version": outcome.graph_version,
-        "error": error,
+        "evidence": {"$redacted": {"sha256": part_digest(salt, text)}},
+        "$clear": {"evidence": {"salt": salt.hex(), "text": text}},
     }
-    return f'{{"decision": {decision or "null"}, "effect": {effect}, {json.dumps(known)[1:]}'
+    return json.dumps(known)
+
+
+def _decision_facts(decision: Decision | None) -> dict[str, object] | None:
+    if decision is None:
+        return None
+    action = decision.action
+    return {
+        "outcome": decision.outcome,
+        "decided_by": decision.decided_by,
+        "degraded": decision.degraded,
+        "policy_version": decision.policy_version,
+        "policy_hash": decision.policy_hash,
+        "cited": decision.cited,
+        "model": decision.model.get("name") if decision.model else None,
+        "action": {"kind": action.kind, "target": action.target, "digest": action.digest} if action else None,
+    }
 
 
 def _claimed(row: Sequence[bytes | None], seal: Seal) -> Claim:

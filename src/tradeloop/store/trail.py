@@ -33,7 +33,8 @@ class AuditTrail:
     ) -> list[AuditRecord]:
         """The newest first; `before` is the id of the last one seen."""
         rows = await self._database.rows(
-            "SELECT id, stream_id, n, kind, body, at FROM audit WHERE (%(before)s::bigint IS NULL OR id < %(before)s) "
+            "SELECT id, stream_id, n, kind, body, at FROM audit_records "
+            "WHERE (%(before)s::bigint IS NULL OR id < %(before)s) "
             "AND (%(kind)s = '' OR kind = %(kind)s) AND (%(stream)s::uuid IS NULL OR stream_id = %(stream)s) "
             "ORDER BY id DESC LIMIT %(limit)s",
             {"before": before, "kind": kind, "stream": stream, "limit": limit},
@@ -43,7 +44,7 @@ class AuditTrail:
     async def of_stream(self, stream: UUID, limit: int = 500) -> list[AuditRecord]:
         """Every record of a stream, the oldest first."""
         rows = await self._database.rows(
-            "SELECT id, stream_id, n, kind, body, at FROM audit WHERE stream_id = %s ORDER BY n LIMIT %s",
+            "SELECT id, stream_id, n, kind, body, at FROM audit_records WHERE stream_id = %s ORDER BY n LIMIT %s",
             (stream, limit),
         )
         return [AuditRecord(**row) for row in rows]

@@ -148,7 +148,8 @@ class House:
         """A dead letter; returns its number."""
         self._offset += 1
         letter = DeadLetter("kafka", "cannot be read", "EventInvalid", raw, "events", TOPIC, 0, self._offset)
-        await PostgresInbox(self.services.database).accept("g", uuid4(), [], [letter], 0)
+        received = Received("events", TOPIC, 0, self._offset, b"k", raw)
+        await PostgresInbox(self.services.database).accept("g", uuid4(), [], [(received, letter)], 0)
         (row,) = await self.services.database.rows("SELECT max(dl_id) AS n FROM dead_letters")
         return int(row["n"])
 

@@ -100,7 +100,15 @@ async def credentials(house: House) -> dict[str, str]:
         "unknown key": f"Bearer {issuer.token('all.of', key=stranger, kid='two')}",
         "inactive": f"Bearer {issuer.token('was.here')}",
         "long": "Bearer " + "a" * 20_000,
+        "deep": f"Bearer {_deep()}.e30.AAAA",
+        "endless": f"Bearer {issuer.token('all.of', exp=float('inf'))}",
     } | {name: f"Bearer {token}" for name, token in broken(house, good).items()}
+
+
+def _deep() -> str:
+    import base64
+
+    return base64.urlsafe_b64encode(b"[" * 11_000).decode().rstrip("=")
 
 
 def _symmetric(claims: dict[str, Any], public: str) -> str:

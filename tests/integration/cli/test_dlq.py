@@ -115,7 +115,7 @@ def audit_of(database_url: str) -> list[dict[str, Any]]:
     async def ask() -> list[dict[str, Any]]:
         async with Database(database_url, size=1) as database:
             return await database.rows(
-                "SELECT kind, body FROM audit WHERE stream_id = %s ORDER BY n", (DEAD_LETTER_STREAM,)
+                "SELECT kind, body FROM audit_records WHERE stream_id = %s ORDER BY n", (DEAD_LETTER_STREAM,)
             )
 
     return asyncio.run(ask())

@@ -194,7 +194,7 @@ def test_a_cancel_is_asked_with_a_reason_and_audited(call: Call, live: Claim, da
     code, out, _ = call("runs", "cancel", str(live.run_id), "--reason", "wrong batch", "--by", "anna.k", "--json")
     assert (code, json.loads(out)["state"]) == (0, "running")
     assert change(database_url, "SELECT cancel FROM work") == [{"cancel": "wrong batch"}]
-    [record] = change(database_url, "SELECT kind, body FROM audit WHERE stream_id = %s", RUN_ORDERS_STREAM)
+    [record] = change(database_url, "SELECT kind, body FROM audit_records WHERE stream_id = %s", RUN_ORDERS_STREAM)
     assert record == {
         "kind": "run_cancel_asked",
         "body": {"run_id": str(live.run_id), "by": "anna.k", "reason": "wrong batch"},
@@ -220,7 +220,7 @@ def test_a_run_without_its_version_is_moved_and_audited(
     assert (code, out) == (0, f"run {live.run_id} goes on with {new}, no longer {old}\n")
     [row] = change(database_url, "SELECT state::text AS state, graph_version FROM work")
     assert row == {"state": "q", "graph_version": new}
-    [record] = change(database_url, "SELECT kind, body FROM audit WHERE stream_id = %s", RUN_ORDERS_STREAM)
+    [record] = change(database_url, "SELECT kind, body FROM audit_records WHERE stream_id = %s", RUN_ORDERS_STREAM)
     assert (record["kind"], record["body"]["from"], record["body"]["to"]) == ("run_moved", old, new)
 
 

@@ -258,3 +258,24 @@ async def test_a_graph_that_interrupts_itself_is_told_whom_to_ask(house: House) 
         house.arrivals.put(wish())
         (run,) = await house.ended()
     assert (run["state"], "asked=True" in run["error"]) == ("failed", True)
+
+
+async def test_the_interrupt_is_a_request_as_other_agent_inboxes_read_it(house: House) -> None:
+    from langchain.agents.middleware.human_in_the_loop import HITLRequest
+    from pydantic import TypeAdapter
+
+    from tradeloop.engine.asking import interrupts_of
+    from tradeloop.store.checkpoints import CheckpointStore
+
+    async with house.working(gated_workflow()):
+        house.arrivals.put(wish(params={"rows": 3}))
+        (asked,) = await house.asked()
+    async with CheckpointStore(house.database) as saver:
+        stored = await saver.aget_tuple({"configurable": {"thread_id": str(asked.run_id)}})
+    assert stored is not None
+    (waiting,) = interrupts_of(stored)
+    request = TypeAdapter(HITLRequest).validate_python(waiting.value)
+    (action,), (review,) = request["action_requests"], request["review_configs"]
+    assert (action["name"], action["args"], waiting.id) == ("note board", {"rows": 3}, asked.interrupt_id)
+    assert review["allowed_decisions"] == ["approve", "edit", "reject"]
+    assert waiting.value["tradeloop"]["digest"] == asked.digest

@@ -13,9 +13,11 @@ from tradeloop import Action
 from tradeloop.domain.records import Received
 from tradeloop.domain.runs import Claim, Outcome, RunState, new_run_id
 from tradeloop.engine.housekeeping import Housekeeping
+from tradeloop.engine.sealer import Sealer
 from tradeloop.ports import Arrival
 from tradeloop.settings import Settings
 from tradeloop.store import retention
+from tradeloop.store.audit_chain import PostgresAuditChain
 from tradeloop.store.database import OPTIONS, Database
 from tradeloop.store.effects import PostgresEffects
 from tradeloop.store.inbox import PostgresInbox
@@ -79,6 +81,11 @@ async def clean(database: Database, **days: int) -> dict[str, int]:
     return await Housekeeping(PostgresRetention(database), DAYS | days, pause_s=0).tick()
 
 
+async def sealed(database: Database) -> None:
+    """Of the audit whole seals go: what waits for a seal stays."""
+    await Sealer(PostgresAuditChain(database), None).tick()
+
+
 async def three_old_runs(
     database: Database, engine: tuple[PostgresInbox, PostgresRuns, UUID], last: RunState | None
 ) -> list[Claim]:
@@ -94,6 +101,7 @@ async def three_old_runs(
     for claim, state in zip(claims, states, strict=False):
         await runs.record(owner, [ended(claim, state)], "decisions")
     await database.rows(AGED, {"old": OLD})
+    await sealed(database)
     return claims
 
 
@@ -110,6 +118,13 @@ async def test_what_is_over_goes_from_every_table(
         "VALUES (%(topic)s, 0, 1, gen_random_uuid(), '', %(old)s)), "
         "c AS (INSERT INTO workers (worker_id, kind, host, pid, build, state, lease_until) "
         "VALUES (gen_random_uuid(), 'worker', 'h', 1, '', 'dead', %(old)s)), "
+        "r AS (INSERT INTO reservations (scope, run_id, slot, amount, at) "
+        "VALUES ('s', gen_random_uuid(), 'act', 1, %(old)s)), "
+        "p AS (INSERT INTO approvals (approval_id, run_id, decision_id, event_id, desk, subject, slot, interrupt_id, "
+        "version, kind, target, action, digest, requirement, policy_hash, agent, requester, context, state, asked_at, "
+        "closed_at, deadline_at) VALUES (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), "
+        "'d', 's', 'act', 'i', 1, 'k', 't', '{}', 'd', '{}', '', '', '', '{}', 'rejected', %(old)s, %(old)s, "
+        "%(old)s)), "
         "m AS (INSERT INTO model_calls (call_id, run_id, desk, day, model, tokens, cost, reserved_at) "
         "VALUES (gen_random_uuid(), gen_random_uuid(), 'd', current_date, 'm', 1, 0, %(old)s)), "
         "t AS (INSERT INTO api_triggers (event_id, body_digest, principal, event_type, triggered_at) "
@@ -194,6 +209,8 @@ async def test_the_newest_record_of_a_fixed_audit_stream_stays(database: Databas
         "INSERT INTO audit (stream_id, n, kind, body, at) SELECT %s, n, 'k', '{}', %s FROM generate_series(1, 3) n",
         (stream, OLD),
     )
+    assert await clean(database) == {}
+    await sealed(database)
     assert await clean(database) == {"audit": 2}
     assert [row["n"] for row in await database.rows("SELECT n FROM audit")] == [3]
 

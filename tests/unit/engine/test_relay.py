@@ -229,6 +229,26 @@ async def test_the_holder_of_the_lane_takes_ballots_and_a_failure_there_stops_no
         await until(lambda: not waiting(store))
 
 
+@pytest.mark.parametrize("problem", [None, DatabaseUnreachable("away"), RuntimeError("defect")])
+async def test_the_holder_of_the_lane_seals_the_audit_and_a_failure_there_stops_nothing(
+    problem: Exception | None,
+) -> None:
+    class Sealer:
+        interval_s = 0.01
+        ticks = 0
+
+        async def tick(self) -> None:
+            self.ticks += 1
+            if problem and self.ticks < 3:
+                raise problem
+
+    store, log, sealer = MemoryStore(), MemoryLog(), Sealer()
+    async with Running(Relay(store, log, sealer=sealer)):
+        await until(lambda: sealer.ticks > 3)
+        filled(store, 2)
+        await until(lambda: published(log) == [0, 1])
+
+
 async def test_a_loop_that_breaks_ends_the_relay_with_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
     store = MemoryStore()
 

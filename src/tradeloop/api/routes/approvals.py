@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal  # Any: JSON of graphs
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from tradeloop.api.changed_action import changed_action, escalated
 from tradeloop.api.identity import Caller, caller_of, services_of
-from tradeloop.api.paging import Cursor, Limit, Page, page
+from tradeloop.api.paging import Cursor, Limit, Page, cursor_of, page, places_in
 from tradeloop.api.problems import Refusal
 from tradeloop.api.router import new_router, reading, writing
 from tradeloop.api.services import Services
@@ -84,6 +85,8 @@ async def list_approvals(
 ) -> Page[ApprovalView]:
     """What waits for people, the nearest deadline first; other states when asked for."""
     services = services_of(request)
+    name = f"approvals {order}"
+    places = places_in(name, cursor, datetime, UUID)
     wanted = ApprovalFilter(
         states=tuple(state) if state else (ApprovalState.PENDING,),
         desk=desk,
@@ -92,12 +95,16 @@ async def list_approvals(
         text=text,
         order=order,
         limit=limit + 1,
-        after=cursor,
+        after=f"{places[0].isoformat()}~{places[1]}" if places else "",
     )
     caller = await caller_of(request)
     found = await _store(services).matching(wanted)
     rows = [_view(one, caller) for one in found]
-    return page(rows, limit, str(found[:limit][-1].approval_id) if found else "")
+    if not found:
+        return page(rows, limit, "")
+    last = found[:limit][-1]
+    at = last.deadline_at if order == "deadline" else last.asked_at
+    return page(rows, limit, cursor_of(name, at.isoformat(), last.approval_id))
 
 
 @router.get("/approvals/{approval_id}", responses={**reading(404), **ETAG})

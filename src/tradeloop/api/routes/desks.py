@@ -6,9 +6,10 @@ from datetime import UTC, date, datetime
 from typing import Annotated
 
 from fastapi import Path, Query, Request
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime, BaseModel, BeforeValidator
 
 from tradeloop.api.identity import services_of
+from tradeloop.api.paging import as_written
 from tradeloop.api.router import new_router, reading
 from tradeloop.api.routes.runs import RunModel, run_model
 from tradeloop.errors import NotFound
@@ -103,7 +104,9 @@ async def list_desks(request: Request) -> Overview:
 async def get_desk_day(
     request: Request,
     desk: Annotated[str, Path(max_length=100)],
-    day: Annotated[date | None, Query(alias="date", description="A day of UTC; today when not given.")] = None,
+    day: Annotated[
+        date | None, BeforeValidator(as_written), Query(alias="date", description="A day of UTC; today when not given.")
+    ] = None,
 ) -> DeskDay:
     """One desk's day: figures, and its newest runs."""
     services = services_of(request)

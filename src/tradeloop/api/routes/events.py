@@ -80,15 +80,13 @@ async def stream_changes(request: Request) -> StreamingResponse:
     `backlog`, and `refresh` (load all again); data are ids, `*` for too many. A hint: the truth is in the other routes.
     """
     services, principal = services_of(request), await principal_of(request)
-    listening = services.changes.listening(principal.name)
-    listener = await listening.__aenter__()
+    services.changes.check(principal.name)
 
     async def told() -> AsyncIterator[str]:
-        try:
+        # Not before: a caller who goes away before the first line would be taken as one who listens for ever.
+        async with services.changes.listening(principal.name) as listener:
             async for text in _told(request, listener):
                 yield text
-        finally:
-            await listening.__aexit__(None, None, None)
 
     return StreamingResponse(
         told(), media_type="text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

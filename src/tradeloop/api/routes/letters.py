@@ -20,8 +20,6 @@ from tradeloop.errors import Settled
 router = new_router("dead letters")
 DRY_RUN_S: Final = 30.0
 MAX_REASON: Final = 500
-ONE_AT_A_TIME: Final = asyncio.Semaphore(1)
-"""Of dry runs: each runs a whole graph in this process."""
 LetterId = Annotated[int, Path(ge=1, lt=2**63)]
 
 
@@ -129,14 +127,16 @@ async def replay_letter(request: Request, letter_id: LetterId, body: Order) -> J
         raise Settled(f"dead letter {letter_id} was {letter.state} by {letter.decided_by}.")
     replays = Replays(services.letters, services.workflows, by=principal.name)
     wanted = LetterFilter(ids=(letter_id,), state=None)
-    verdicts = replays.rehearsed(wanted) if body.dry_run else replays.replayed(wanted, rate=1000.0)
-    try:
-        async with asyncio.timeout(DRY_RUN_S), ONE_AT_A_TIME:
-            (verdict,) = [one async for one in verdicts]
-    except TimeoutError as problem:
-        raise Refusal(
-            503, "took_too_long", "the dry run took too long; nothing was done.", headers={"Retry-After": "30"}
-        ) from problem
+    if body.dry_run:
+        try:
+            async with asyncio.timeout(DRY_RUN_S), services.dry_runs:
+                (verdict,) = [one async for one in replays.rehearsed(wanted)]
+        except TimeoutError as problem:
+            raise Refusal(
+                503, "took_too_long", "the dry run took too long; nothing was done.", headers={"Retry-After": "30"}
+            ) from problem
+    else:
+        (verdict,) = [one async for one in replays.replayed(wanted, rate=1000.0)]
     if not body.dry_run and not verdict.passes:
         raise Refusal(422, "would_not_pass", f"{verdict.error_class}: {verdict.problem}.")
     replay = verdict.replay

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from tradeloop.api.identity import services_of
 from tradeloop.api.router import new_router, reading
+from tradeloop.api.services import Services
 from tradeloop.errors import NotFound
 from tradeloop.workflow import Workflow
 
@@ -60,20 +61,22 @@ EventType = Annotated[str, Path(max_length=200)]
 async def list_workflows(request: Request) -> Workflows:
     """Every workflow of this installation."""
     served, live = await _standing(request)
-    found = services_of(request).workflows
-    return Workflows(items=[WorkflowView(**_facts(found[name], served, live)) for name in sorted(found)])
+    services = services_of(request)
+    found = services.workflows
+    return Workflows(items=[WorkflowView(**_facts(services, found[name], served, live)) for name in sorted(found)])
 
 
 @router.get("/workflows/{event_type}", responses=reading(404))
 async def get_workflow(request: Request, event_type: EventType) -> GraphView:
     """One workflow with its graph."""
-    workflow = services_of(request).workflows.get(event_type)
+    services = services_of(request)
+    workflow = services.workflows.get(event_type)
     if workflow is None:
         raise NotFound(f"no workflow answers {event_type!r}.")
     served, live = await _standing(request)
     drawn = workflow.graph.compile().get_graph()
     return GraphView(
-        **_facts(workflow, served, live),
+        **_facts(services, workflow, served, live),
         nodes=sorted(drawn.nodes),
         edges=[Edge(source=edge.source, target=edge.target) for edge in drawn.edges],
         earlier_versions=[one.version for one in workflow.earlier],
@@ -89,13 +92,14 @@ async def _standing(request: Request) -> tuple[set[str], dict[str, int]]:
     return await services.live.served(), live
 
 
-def _facts(workflow: Workflow, served: set[str], live: dict[str, int]) -> dict[str, object]:
+def _facts(services: Services, workflow: Workflow, served: set[str], live: dict[str, int]) -> dict[str, object]:
+    version = services.versions[workflow.event_type]
     return {
         "event_type": workflow.event_type,
         "desk": workflow.desk,
-        "version": workflow.version,
+        "version": version,
         "policy_hash": workflow.policy_hash,
         "timeout_s": workflow.timeout_s,
-        "on_workers": workflow.version in served,
+        "on_workers": version in served,
         "live_runs": live.get(workflow.event_type, 0),
     }
