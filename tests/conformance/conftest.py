@@ -16,7 +16,7 @@ from tradeloop.store.effects import PostgresEffects
 from tradeloop.store.inbox import PostgresInbox
 from tradeloop.store.runs import PostgresRuns
 
-EMPTY = "TRUNCATE approvals, approval_votes, reservations, work, effects, inbox, inbox_keys, runs, audit"
+EMPTY = "TRUNCATE approvals, approval_votes, reservations, work, effects, inbox, inbox_keys, runs"
 OFFSETS = count(0, 1000)
 """No offset of the topic comes twice, or it would be a copy."""
 

@@ -176,7 +176,7 @@ async def test_p7_action_policy_approver_outcome_and_times_are_one_record(gate_d
     asked = await desk.asked(requester="dan.p")
     await desk.approvals.answer(asked.approval_id, ballot(relied_on=("F-01",), channel="web"), ANNA)
     rows = await database_of(desk).rows(
-        "SELECT n, kind, body, at FROM audit WHERE stream_id = %s ORDER BY n", (asked.run_id,)
+        "SELECT n, kind, body, at FROM audit_records WHERE stream_id = %s ORDER BY n", (asked.run_id,)
     )
     first, second = rows
     assert [(row["n"], row["kind"]) for row in rows] == [(1, "approval_asked"), (2, "approval_answered")]
@@ -196,6 +196,10 @@ async def test_p7_action_policy_approver_outcome_and_times_are_one_record(gate_d
     )
     assert second["body"]["state"] == "approved"
     assert second["at"] >= first["at"]
+    chain = await database_of(desk).rows(
+        "SELECT prev, hash FROM audit WHERE stream_id = %s ORDER BY n", (asked.run_id,)
+    )
+    assert chain[1]["prev"] == chain[0]["hash"]
 
 
 # --- 1 What needs approval
@@ -213,7 +217,7 @@ async def test_1a_impact_classes_are_named_by_rules_and_reach_the_record(gate_de
     assert wanted.impact == ("confidentiality", "dissemination", "financial_loss")  # of every rule that names it
     asked = await desk.asked(wanted)
     assert asked.requirement.impact == wanted.impact
-    row = await database_of(desk).row("SELECT body FROM audit WHERE stream_id = %s", (asked.run_id,))
+    row = await database_of(desk).row("SELECT body FROM audit_records WHERE stream_id = %s", (asked.run_id,))
     assert row is not None
     assert row["body"]["requirement"]["impact"] == list(wanted.impact)
     with pytest.raises(ValidationError):
@@ -598,7 +602,9 @@ async def test_5a_what_belongs_to_a_decision_is_kept_together(gate_desk: Desk) -
     (claim,) = await desk.claims()
     _, effect = await begun(desk, claim, OTHER)
     await desk.effects.finish(desk.owner, claim, effect.key, executed=True, result={}, error="")
-    rows = await database_of(desk).rows("SELECT kind, body FROM audit WHERE stream_id = %s ORDER BY n", (claim.run_id,))
+    rows = await database_of(desk).rows(
+        "SELECT kind, body FROM audit_records WHERE stream_id = %s ORDER BY n", (claim.run_id,)
+    )
     kinds = [row["kind"] for row in rows]
     assert kinds == ["approval_asked", "approval_asked", "approval_modified", "approval_answered"]
     assert (rows[1]["body"]["previous_id"], rows[2]["body"]["next_id"]) == (
