@@ -211,7 +211,16 @@ class Premises:
                 "metadata": {"task_id": "publish", "map_index": -1},
             }
         )
-        place = Received("workflow-events", TOPIC, 0, self._offset, subject.encode(), event.to_json().encode())
+        place = Received(
+            "workflow-events",
+            TOPIC,
+            0,
+            self._offset,
+            subject.encode(),
+            event.to_json().encode(),
+            (),
+            int(time.time() * 1000),
+        )
         arrival = Arrival(place, event.event_id, event_type, desk, subject, new_run_id())
         (claim,) = await PostgresInbox(self.services.database, "").accept("g", self._owner, [arrival], [], 10)
         return claim
