@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from tradeloop.stack import Stack
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
-EDGE_DAGS = Path(__file__).parent / "integration" / "airflow" / "dags"
+ROOT = Path(__file__).parents[1]
+EDGE = Path(__file__).parent / "integration" / "airflow"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -108,7 +109,7 @@ def airflow_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     from tradeloop.stack import Stack
 
     folder = tmp_path_factory.mktemp("airflow")
-    shutil.copytree(EDGE_DAGS, folder / "dags", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(EDGE / "dags", folder / "dags", ignore=shutil.ignore_patterns("__pycache__"))
     settings = Settings(
         home=folder / "home",
         dags_folder=folder / "dags",
@@ -117,7 +118,11 @@ def airflow_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         postgres_port=0,
         kafka_port=0,
         airflow_port=0,
+        api_port=0,
         airflow_triggerer=True,
+        workflows=[f"{ROOT / 'examples' / 'hello_desk.py'}:workflow", f"{EDGE / 'asked_desk.py'}:workflow"],
+        gate_policy=EDGE / "gate_policy.yaml",
+        airflow_approvals=["edge"],
         sweep_interval_s=0.5,
         _env_file=None,
     )

@@ -46,7 +46,8 @@ async def _trigger(stack: Stack, dag_id: str, run_id: str) -> None:
 async def test_the_dag_and_the_graph_of_the_readme_meet(airflow_stack: Stack) -> None:
     shutil.copy(ROOT / "examples" / "hello_dag.py", airflow_stack.settings.dags_folder)
     workflow = f"{ROOT / 'examples' / 'hello_desk.py'}:workflow"
-    airflow_stack.restart("worker", environment={"TRADELOOP_WORKFLOWS": workflow})
+    others = [one for one in airflow_stack.settings.workflows if one != workflow]
+    airflow_stack.restart("worker", environment={"TRADELOOP_WORKFLOWS": ",".join([workflow, *others])})
 
     await _trigger(airflow_stack, "hello", "readme-1")
     deadline = time.monotonic() + WITHIN_S

@@ -13,18 +13,22 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from tradeloop.airflow.hooks import LONGEST_WAIT_S, TradeloopHook
 from tradeloop.airflow.links import ApprovalLink, DecisionLink, RunLink, pages
-from tradeloop.airflow.questions import Answer, Asked, AskRefused, NoAnswer, NoDecision, Question
+from tradeloop.airflow.questions import Answer, Asked, AskRefused, AskUnanswered, NoAnswer, NoDecision, Question
 from tradeloop.airflow.triggers import LONGEST_REST_S, DecisionTrigger
 
 DAY_S = 86_400.0
+POLICY_PATIENCE_S = 60.0
+"""After the task's own time, for the one answer that is always there; a retry of the task would ask again."""
+POLICY_REST_S = 2.0
 
 
 class AskAgentOperator(BaseOperator):
     """Ask the workflow of an event type, wait without a slot, and get its decision.
 
     :param event_type: the question's type; the workflow that answers it is tradeloop's to know (templated).
-    :param data: what the question is about: exact JSON, at most 256 KB (templated).
-    :param subject: the business key; questions of one subject are answered in order (templated). By default the run.
+    :param data: what the question is about: exact JSON, below 1 MB (templated).
+    :param subject: the business key (templated). Of one subject one question at a time is decided, and one that waits
+        for people holds up those behind it. By default each task instance is its own.
     :param tradeloop_conn_id: a connection of the type `tradeloop` (templated).
     :param timeout: how long the task waits for the decision, people included; seconds or a timedelta.
     :param on_silence: after that, `fail` the task, or go on with what deterministic `policy` alone answers. A decision
@@ -174,8 +178,19 @@ class AskAgentOperator(BaseOperator):
         if self.on_silence == "fail":
             raise NoAnswer(said)
         self.log.warning("%s; policy's own answer is taken", said)
-        decision = self.hook.policy_answer(answer.event_id)
-        return self._returned(answer, decision, is_silent=True)
+        return self._returned(answer, self._policy(answer.event_id), is_silent=True)
+
+    def _policy(self, event_id: str) -> Mapping[str, Any]:
+        """Policy's own answer; a busy service, or a worker that has not taken the event in yet, is waited for."""
+        until = time.monotonic() + POLICY_PATIENCE_S
+        while True:
+            try:
+                return self.hook.policy_answer(event_id)
+            except AskUnanswered as problem:
+                if time.monotonic() >= until:
+                    raise
+                self.log.warning("%s; asked again", problem)
+                time.sleep(POLICY_REST_S)
 
     def _result(self, context: Any, answer: Answer) -> Any:
         self._show(context, run=answer.name, decision=answer.decision_id, approval=answer.last_approval)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from tradeloop.airflow.outlet import TYPE_PATTERN, EmitRefused, canonical_text, exact_json
+from tradeloop.airflow.outlet import MAX_SUBJECT, TYPE_PATTERN, EmitRefused, canonical_text, exact_json
 
 FINAL: Final = frozenset({"done", "failed", "cancelled", "expired", "unhandled"})
 """States of a run after which nothing more comes."""
@@ -81,6 +81,10 @@ class Question:
             raise AskRefused(str(problem).removeprefix("emit: ")) from problem
         ti = context["ti"]
         map_index = -1 if ti.map_index is None else ti.map_index
+        if not subject:
+            # Of one subject one event at a time is decided: by default no task waits for another one's people.
+            subject = "/".join([ti.dag_id, ti.run_id, ti.task_id, *([str(map_index)] if map_index >= 0 else [])])
+            subject = subject[-MAX_SUBJECT:]
         facts = [instance, ti.dag_id, ti.run_id, ti.task_id, map_index, question_id, event_type, subject, plain]
         return cls(
             event_type=event_type,
@@ -95,10 +99,9 @@ class Question:
     @property
     def body(self) -> dict[str, Any]:
         """For POST /api/v1/workflows/trigger."""
-        given = {"subject": self.subject} if self.subject else {}
         return {
             "event_type": self.event_type,
-            **given,
+            "subject": self.subject,
             "data": self.data,
             "workflow_id": self.workflow_id,
             "workflow_run_id": self.workflow_run_id,

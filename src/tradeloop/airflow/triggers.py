@@ -10,11 +10,13 @@ from typing import Any, Final  # Any: keyword arguments of a trigger
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from tradeloop.airflow.hooks import LONGEST_WAIT_S, TradeloopHook
+from tradeloop.airflow.hooks import TradeloopHook
 from tradeloop.airflow.questions import WAITS_FOR_PERSON, AskRefused, AskUnanswered
 
 EAGER_S: Final = 60.0
 """So long the wait is one open request after another, and the answer comes at once; then people are awaited."""
+OPEN_S: Final = 5.0
+"""Of one open request: the service answers it when the run is over, and not when people are asked."""
 SHORTEST_REST_S: Final = 1.0
 LONGEST_REST_S: Final = 30.0
 
@@ -81,13 +83,13 @@ class DecisionTrigger(BaseTrigger):
             await asyncio.sleep(self._rest_s(min(LONGEST_REST_S, SHORTEST_REST_S * 2 ** min(failures, 10))))
 
     def _left_s(self) -> float:
-        return LONGEST_WAIT_S if self.deadline is None else max(0.0, self.deadline - time.time())
+        return OPEN_S if self.deadline is None else max(0.0, self.deadline - time.time())
 
     def _is_over(self) -> bool:
         return self.deadline is not None and time.time() >= self.deadline
 
     def _wait_s(self) -> float:
-        return min(LONGEST_WAIT_S - 5, self._left_s())
+        return min(OPEN_S, self._left_s())
 
     def _rest_s(self, longest: float) -> float:
         """Spread, so that many tasks do not look at once, and never beyond the deadline."""

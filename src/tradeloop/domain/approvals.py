@@ -82,8 +82,12 @@ class Requirement(BaseModel):
     raised_by: tuple[str, ...] = ()
     """Why the tier is higher than the rule's own: `first_of_kind`, `degraded`, `fact_against`, `escalated`, ..."""
     amount: Amount | None = None
-    """Of the action, as the rule finds it; None: it has none."""
+    """Of the action, as the rule finds it; None: it has none, or it cannot be read."""
     currency: str = ""
+    amount_unread: bool = False
+    """Whether a rule expected an amount and could read none: only authority without a bound covers it."""
+    impact: tuple[str, ...] = ()
+    """What the rules that name the action say it can hurt (mi-24 1a)."""
 
     @property
     def needs(self) -> int:
@@ -133,6 +137,10 @@ class Approval(BaseModel):
     """Who proposes: the desk's agent; it can never answer."""
     requester: str = ""
     """Who caused the event, where a person or service is known; cannot check. Of a changed version: who changed it."""
+    earlier_requesters: tuple[str, ...] = ()
+    """Of the versions before this one; they cannot check, either."""
+    void_by: str = ""
+    """Who made it void by asking for the action again after its outcome was unknown: the requester of what follows."""
     context: dict[str, Any] = Field(default_factory=dict)
     """For the page: `question`, `facts` (id, sentence, source, at, `against`), `proposal` (untrusted model text and
     citations), `outcome`, `reasons`, `consequences`, `degraded`, `graph_version`, `event_type`."""

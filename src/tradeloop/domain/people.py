@@ -67,7 +67,8 @@ class Principal(BaseModel):
     @property
     def can_answer(self) -> bool:
         """Whether it can be a decision-maker at all: an active person with a name of their own, and the role."""
-        return self.kind == "person" and self.has(Role.APPROVER) and self.name.lower() not in SERVICE_NAMES
+        has_own_name = NAME.fullmatch(self.name) is not None and self.name.lower() not in SERVICE_NAMES
+        return self.kind == "person" and self.has(Role.APPROVER) and has_own_name
 
     def may_release(self, desk: str, amount: Decimal | None, currency: str = "") -> bool:
         """Whether a delegation covers an action of the desk. An action without amount needs one for the desk alone."""

@@ -59,7 +59,11 @@ class PublishEvent:
                     "workflow_run_id": cause.workflow_run_id,
                     "subject": params.get("subject") or cause.subject,
                     "payload": {"data": params.get("data", {})},
-                    "metadata": {"environment": self._environment, "chain_depth": depth_of(cause) + 1},
+                    "metadata": {
+                        "environment": self._environment,
+                        "chain_depth": depth_of(cause) + 1,
+                        **_requester(cause),
+                    },
                     "correlation_id": cause.correlation_id or cause.event_id,
                     "causation_id": effect.decision_id,
                 }
@@ -68,3 +72,9 @@ class PublishEvent:
             error = problem.errors(include_url=False)[0]
             field = ".".join(str(step) for step in error["loc"])
             raise EffectRefused(f"the event does not fit: {field}: {error['msg']}") from problem
+
+
+def _requester(cause: WorkflowEvent) -> dict[str, str]:
+    """Who asked stays who asked, however many events lie between: else a chain would make their request another's."""
+    name = (cause.metadata.model_extra or {}).get("requested_by")
+    return {"requested_by": name} if isinstance(name, str) and name else {}

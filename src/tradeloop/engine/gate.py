@@ -16,7 +16,7 @@ from tradeloop.domain.events import WorkflowEvent
 from tradeloop.domain.people import Principal
 from tradeloop.domain.runs import Claim
 from tradeloop.errors import GateClosed
-from tradeloop.gate.ballot import ended, stricter
+from tradeloop.gate.ballot import ended, has_authority, stricter
 from tradeloop.gate.policy import Circumstances, GatePolicy, PolicySource, requirement, reservations
 from tradeloop.ports import Approvals
 
@@ -179,13 +179,13 @@ class Gate:
         given = stood.requirement
         if stood.valid_until is not None and stood.valid_until <= datetime.now(UTC):
             return "it was not released within its validity"
-        if "escalated" not in given.raised_by and stricter(_unraised(wanted), given):
+        if stricter(_unraised(wanted), given):
             return f"policy wants more now: rule {wanted.rule}"
         if self._people is None:
             return ""
         for vote in stood.approvals:
             voter = await self._people.principal(vote.principal)
-            if voter is None or not voter.may_release(stood.desk, given.amount, given.currency):
+            if voter is None or not has_authority(voter, stood.desk, given):
                 return f"{vote.principal} has no authority for it any more"
         return ""
 
@@ -200,7 +200,8 @@ class Gate:
         stood: Approval | None,
     ) -> dict[str, Any]:
         name = f"{action.kind} {action.target}"
-        requester = stood.requester if stood else (event.metadata.model_extra or {}).get("requested_by", "")
+        claimed = (event.metadata.model_extra or {}).get("requested_by", "")
+        requester = (stood.void_by or stood.requester) if stood else claimed
         return {
             "action_requests": [{"name": name, "args": dict(action.params), "description": _sentence(action, wanted)}],
             "review_configs": [{"action_name": name, "allowed_decisions": list(ALLOWED_DECISIONS)}],

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final  # Any: the changed columns
 
 from tradeloop.domain.approvals import Approval, ApprovalState, Ballot, Pattern, Requirement, Vote
 from tradeloop.domain.people import Principal
 from tradeloop.errors import AnswerForbidden, AnswerInvalid, AnswerStale, AnswerTooLate
+from tradeloop.gate.look_alikes import folded
 
 FRESH_SIGN_IN: Final = timedelta(minutes=15)
 """Tier 3: a session that somebody left open must not be enough."""
+MAX_ESCALATIONS: Final = 3
+"""By hand and by silence: each gives a new deadline, and none shall be put off for ever."""
+UNBOUND: Final = Decimal("Infinity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,7 @@ def rule(approval: Approval, ballot: Ballot, voter: Principal, now: datetime) ->
     if earlier is not None and earlier.answer == ballot.answer and fits(approval, ballot):
         return None
     admit(approval, ballot, voter, now)
+    earlier = next((vote for vote in approval.votes if _is_same(vote.principal, voter.name)), None)
     if earlier is not None:
         raise AnswerForbidden(f"you said {earlier.answer} at {_clock(earlier.at)}; another person answers next.")
     if ballot.answer == "approve":
@@ -91,17 +97,29 @@ def fits(approval: Approval, ballot: Ballot) -> bool:
 def why_not(approval: Approval, voter: Principal) -> str:
     """Why this person may not answer, in words; empty when they may."""
     wanted = approval.requirement
-    if not voter.can_answer or voter.name == approval.agent:
+    if not voter.can_answer or _is_same(voter.name, approval.agent):
         return _is_nobody(voter)
-    if voter.name == approval.requester and wanted.pattern is not Pattern.CONFIRMATION:
+    asked = (approval.requester, *approval.earlier_requesters)
+    if wanted.pattern is not Pattern.CONFIRMATION and any(_is_same(voter.name, name) for name in asked):
         return f"you asked for this action, so another person must answer ({wanted.pattern.value}, rule {wanted.rule})."
-    if not voter.may_release(approval.desk, wanted.amount, wanted.currency):
+    if not has_authority(voter, approval.desk, wanted):
         amount = f" of {wanted.amount:,} {wanted.currency}".rstrip() if wanted.amount is not None else ""
+        amount = " whose amount cannot be read" if wanted.amount_unread else amount
         return f"no delegation of {voter.name} covers an action{amount} on {approval.desk}."
     named = _step(approval).approvers
     if named and voter.name not in named:
         return f"this step is for {', '.join(named)} (rule {wanted.rule})."
     return ""
+
+
+def has_authority(voter: Principal, desk: str, wanted: Requirement) -> bool:
+    """Whether a delegation covers what is wanted; an amount that cannot be read is covered by one without a bound."""
+    return voter.may_release(desk, UNBOUND if wanted.amount_unread else wanted.amount, wanted.currency)
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Whether two names could be one person's: names that look alike are."""
+    return bool(other) and folded(one) == folded(other)
 
 
 def _is_nobody(voter: Principal) -> str:
@@ -127,8 +145,7 @@ def ended(approval: Approval) -> str:
 
 def stricter(new: Requirement, given: Requirement) -> bool:
     """Whether what policy wants now is more than what was asked for: then an old answer is not enough."""
-    ranks = list(Pattern)
-    order = {pattern: place for place, pattern in enumerate(ranks)}
+    order = {pattern: place for place, pattern in enumerate(Pattern)}
     return order[new.pattern] > order[given.pattern] or new.needs > given.needs or new.tier > given.tier
 
 
@@ -175,12 +192,30 @@ def need_open(approval: Approval, now: datetime) -> None:
         raise AnswerTooLate(f"approval {str(approval.approval_id)[:8]} {ended(approval)}")
 
 
+def admit_escalation(approval: Approval, voter: Principal, now: datetime) -> None:
+    """Whether this person may hand the question on: who may answer it, and whoever asked for it.
+
+    Raises:
+        AnswerTooLate: it is closed.
+        AnswerForbidden: neither; or it was handed on often enough.
+    """
+    need_open(approval, now)
+    if approval.escalations >= MAX_ESCALATIONS:
+        raise AnswerForbidden(f"it was escalated {MAX_ESCALATIONS} times: answer it, or let its deadline pass.")
+    told = why_not(approval, voter)
+    if told and not (voter.is_active and _is_same(voter.name, approval.requester)):
+        raise AnswerForbidden(told)
+
+
 def at_deadline(approval: Approval) -> Change:
     """What becomes of a question that nobody answered: silence is never a yes (mi-24 P3, P6, 4b)."""
     if approval.requirement.on_silence == "escalate" and approval.escalations == 0:
+        tier = min(3, approval.requirement.tier + 1)
+        is_too_high = approval.requirement.pattern is Pattern.CONFIRMATION and tier > 1
         raised = approval.requirement.model_copy(
             update={
-                "tier": min(3, approval.requirement.tier + 1),
+                "pattern": Pattern.MAKER_CHECKER if is_too_high else approval.requirement.pattern,
+                "tier": tier,
                 "raised_by": (*approval.requirement.raised_by, "escalated"),
                 "steps": tuple(step.model_copy(update={"approvers": ()}) for step in approval.requirement.steps),
             }

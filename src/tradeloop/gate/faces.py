@@ -8,10 +8,9 @@ from uuid import UUID
 from pydantic import JsonValue, ValidationError
 
 from tradeloop.domain.actions import Action
-from tradeloop.domain.approvals import Approval, ApprovalStep, Ballot, Pattern, Requirement
+from tradeloop.domain.approvals import Approval, Ballot, Pattern
 from tradeloop.domain.people import Principal
 from tradeloop.errors import AnswerForbidden, AnswerInvalid
-from tradeloop.gate.ballot import why_not
 from tradeloop.gate.policy import ASKED, Circumstances, PolicySource, requirement, strictest
 from tradeloop.ports import Approvals
 
@@ -55,7 +54,7 @@ async def change(
 
 
 async def escalate(approvals: Approvals, approval_id: UUID, reason: str, voter: Principal) -> Approval:
-    """Ask for one more person, one tier higher, of all who have authority; with a new deadline.
+    """Ask the same people for one more answer, one tier higher, with a new deadline.
 
     Raises:
         AnswerInvalid: the reason is too short.
@@ -65,23 +64,14 @@ async def escalate(approvals: Approvals, approval_id: UUID, reason: str, voter: 
     was = await approvals.get(approval_id)
     if len(reason.strip()) < 10:
         raise AnswerInvalid("the reason has fewer than 10 characters.", field="reason")
-    told = why_not(was, voter)
-    if told and voter.name != was.requester:
-        raise AnswerForbidden(told)
     given = was.requirement
-    raised = Requirement(
-        pattern=Pattern.N_OF_M if given.pattern is not Pattern.SEQUENTIAL else Pattern.SEQUENTIAL,
-        tier=min(3, given.tier + 1),
-        rule=given.rule,
-        why=given.why,
-        steps=(ApprovalStep(needs=min(9, given.needs + 1)),)
-        if given.pattern is not Pattern.SEQUENTIAL
-        else (*given.steps, ApprovalStep()),
-        deadline_s=given.deadline_s,
-        valid_s=given.valid_s,
-        on_silence=given.on_silence,
-        raised_by=(*given.raised_by, "escalated"),
-        amount=given.amount,
-        currency=given.currency,
+    last = given.steps[-1].model_copy(update={"needs": min(9, given.steps[-1].needs + 1)})
+    raised = given.model_copy(
+        update={
+            "pattern": Pattern.SEQUENTIAL if given.pattern is Pattern.SEQUENTIAL else Pattern.N_OF_M,
+            "tier": min(3, given.tier + 1),
+            "steps": (*given.steps[:-1], last),
+            "raised_by": (*given.raised_by, "escalated"),
+        }
     )
     return await approvals.escalate(approval_id, raised, reason.strip(), voter)

@@ -16,12 +16,15 @@ from tradeloop.domain.actions import Action
 from tradeloop.domain.approvals import ApprovalStep, Pattern, Requirement
 from tradeloop.domain.people import Amount
 from tradeloop.errors import GateClosed, SettingInvalid
+from tradeloop.gate.look_alikes import folded
 from tradeloop.gate.policy_file import PolicyFile, PolicyPart, read_policy
 
 SHIPPED: Final = Path(__file__).parent / "policy.yaml"
 SETTING: Final = "TRADELOOP_GATE_POLICY"
 BASELINE: Final = "baseline"
 ASKED: Final = "asked"
+MAX_MAGNITUDE: Final = 30
+"""Powers of ten: what is larger or smaller is no amount of money, and would fill memory as text."""
 ORDER: Final = {pattern: place for place, pattern in enumerate(Pattern)}
 Impact = Literal[
     "confidentiality", "integrity", "financial_loss", "customer_harm", "legal_effect", "dissemination", "urgency"
@@ -61,7 +64,8 @@ class When(PolicyPart):
     target: str = "*"
     params: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
     """By path below `params`, as `counterparty` or `order.jurisdiction`: patterns, one of which must match. A parameter
-    that is absent matches nothing."""
+    that is absent matches nothing. A rule that asks or denies matches what looks alike, too (case, accents, invisible
+    characters, Cyrillic and Greek letters), and a list or an object where a text should be."""
     amount_over: Amount | None = None
     """Strictly more than this; an action whose amount cannot be read matches, too."""
     currency: str = Field(default="", pattern=r"^([A-Z]{3})?$")
@@ -87,6 +91,7 @@ class Aggregate(PolicyPart):
     id: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,40}$")
     why: str = Field(min_length=1, max_length=300)
     when: When = When()
+    impact: tuple[Impact, ...] = ("financial_loss",)
     amount: str
     by: tuple[str, ...] = ()
     """Paths below `params`: one limit for each combination of their values."""
@@ -155,28 +160,24 @@ def requirement(
 ) -> Requirement:
     """What the action needs: the strictest of all rules that name it; `over`: limits without room for it."""
     found = [
-        _of(rule.needs, rule.id, rule.why, *_amount(action, rule.amount, rule.currency))
+        _of(rule.needs, rule.id, rule.why, rule.impact, action, rule.amount, rule.currency)
         for rule in policy.rules
-        if _matches(rule.when, action, around.desk, rule.amount, rule.currency)
+        if _matches(
+            rule.when, action, around.desk, rule.amount, rule.currency, frees=rule.needs.pattern is Pattern.NONE
+        )
     ]
-    found += [_of(one.over, one.id, one.why, *_amount(action, one.amount, one.when.currency)) for one in over]
+    found += [_of(one.over, one.id, one.why, one.impact, action, one.amount, one.when.currency) for one in over]
     if not found:
         found.append(_of(policy.baseline, BASELINE, "no rule of the approval policy names this action"))
     if around.asked:
         found.append(_of(policy.asked, ASKED, "the decision itself asks a person"))
-    wanted = max(found, key=_strictness)
-    known = max(
-        (one for one in found if one.amount is not None), key=lambda one: abs(one.amount or Decimal(0)), default=None
-    )
-    if known is not None and wanted.amount is None:
-        wanted = wanted.model_copy(update={"amount": known.amount, "currency": known.currency})
+    wanted = _with_the_most(max(found, key=_strictness), found)
     return _raised(policy, wanted, around) if wanted.pattern not in (Pattern.NONE, Pattern.DENY) else wanted
 
 
 def strictest(one: Requirement, other: Requirement) -> Requirement:
     """The one that wants more; of both the higher tier."""
-    more = max((one, other), key=_strictness)
-    return more.model_copy(update={"tier": max(one.tier, other.tier)})
+    return _with_the_most(max((one, other), key=_strictness), (one, other))
 
 
 def reservations(policy: GatePolicy, action: Action, around: Circumstances) -> list[Reservation]:
@@ -188,7 +189,7 @@ def reservations(policy: GatePolicy, action: Action, around: Circumstances) -> l
             continue
         amount, _ = _amount(action, one.amount, "")
         period = day if one.per == "day" else f"session {around.session}"
-        parts = [one.id, around.desk, period, *(str(_at(action, path)) for path in one.by)]
+        parts = [one.id, around.desk, period, *(folded(str(_at(action, path))) for path in one.by)]
         found.append(Reservation("|".join(parts), abs(amount) if amount is not None else one.limit + 1, one.limit, one))
     return found
 
@@ -221,7 +222,16 @@ class PolicySource:
             ) from problem
 
 
-def _of(needs: Oversight, rule: str, why: str, amount: Decimal | None = None, currency: str = "") -> Requirement:
+def _of(
+    needs: Oversight,
+    rule: str,
+    why: str,
+    impact: tuple[str, ...] = (),
+    action: Action | None = None,
+    amount_path: str = "",
+    currency_path: str = "",
+) -> Requirement:
+    amount, currency = (None, "") if action is None else _amount(action, amount_path, currency_path)
     return Requirement(
         pattern=needs.pattern,
         tier=needs.tier,
@@ -233,11 +243,31 @@ def _of(needs: Oversight, rule: str, why: str, amount: Decimal | None = None, cu
         on_silence=needs.on_silence,
         amount=amount,
         currency=currency,
+        amount_unread=bool(amount_path) and amount is None,
+        impact=impact,
     )
 
 
-def _strictness(one: Requirement) -> tuple[int, int, int, bool]:
-    return ORDER[one.pattern], one.needs, one.tier, one.amount is not None
+def _strictness(one: Requirement) -> tuple[bool, int, int, int]:
+    answers = 0 if one.pattern is Pattern.NONE else one.needs
+    return one.pattern is Pattern.DENY, answers, ORDER[one.pattern], one.tier
+
+
+def _with_the_most(wanted: Requirement, found: Sequence[Requirement]) -> Requirement:
+    """With the highest tier, the largest amount and every impact of all that was found: no rule hides another's."""
+    asking = [one for one in found if one.pattern is not Pattern.NONE]
+    known = max(
+        (one for one in found if one.amount is not None), key=lambda one: abs(one.amount or Decimal(0)), default=None
+    )
+    return wanted.model_copy(
+        update={
+            "tier": max((one.tier for one in asking), default=wanted.tier),
+            "amount": known.amount if known else None,
+            "currency": known.currency if known else "",
+            "amount_unread": any(one.amount_unread for one in found),
+            "impact": tuple(sorted({name for one in found for name in one.impact})),
+        }
+    )
 
 
 def _raised(policy: GatePolicy, wanted: Requirement, around: Circumstances) -> Requirement:
@@ -252,16 +282,25 @@ def _raised(policy: GatePolicy, wanted: Requirement, around: Circumstances) -> R
     ]
     if not reasons:
         return wanted
-    return wanted.model_copy(update={"tier": min(3, wanted.tier + 1), "raised_by": tuple(reasons)})
+    tier = min(3, wanted.tier + 1)
+    # A confirmation is for low impact only: what is not low any more needs somebody else (mi-24 P5).
+    is_too_high = wanted.pattern is Pattern.CONFIRMATION and tier > 1
+    pattern = Pattern.MAKER_CHECKER if is_too_high else wanted.pattern
+    return wanted.model_copy(update={"pattern": pattern, "tier": tier, "raised_by": tuple(reasons)})
 
 
-def _matches(when: When, action: Action, desk: str, amount_path: str, currency_path: str) -> bool:
+def _matches(
+    when: When, action: Action, desk: str, amount_path: str, currency_path: str, *, frees: bool = False
+) -> bool:
+    """`frees`: the rule lets actions pass, so only what is exactly meant matches."""
+    fits = fnmatchcase if frees else _fits_folded
     names = ((desk, when.desk), (action.kind, when.kind), (action.target, when.target))
-    if not all(fnmatchcase(name, pattern) for name, pattern in names):
+    if not all(fits(name, pattern) for name, pattern in names):
         return False
     for path, patterns in when.params.items():
         value = _at(action, path)
-        if value is None or not any(fnmatchcase(str(value), pattern) for pattern in patterns):
+        is_unread = isinstance(value, list | dict) and not frees
+        if value is None or not (is_unread or any(fits(str(value), pattern) for pattern in patterns)):
             return False
     amount, currency = _amount(action, amount_path, currency_path)
     if when.currency and currency and currency != when.currency:
@@ -269,12 +308,17 @@ def _matches(when: When, action: Action, desk: str, amount_path: str, currency_p
     return when.amount_over is None or amount is None or abs(amount) > when.amount_over
 
 
+def _fits_folded(text: str, pattern: str) -> bool:
+    return fnmatchcase(folded(text), folded(pattern))
+
+
 def _amount(action: Action, path: str, currency: str) -> tuple[Decimal | None, str]:
     if not path:
         return None, ""
     try:
         amount = Decimal(str(_at(action, path)))
-        known = amount if amount.is_finite() else None
+        is_number = amount.is_finite() and abs(amount.adjusted()) <= MAX_MAGNITUDE
+        known = amount if is_number else None
     except InvalidOperation:
         known = None
     unit = currency if len(currency) == 3 and currency.isupper() else str(_at(action, currency) or "")

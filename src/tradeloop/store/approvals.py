@@ -13,7 +13,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from tradeloop.domain.actions import Action
-from tradeloop.domain.approvals import Approval, ApprovalFilter, ApprovalState, Ballot, Requirement, Vote
+from tradeloop.domain.approvals import Approval, ApprovalFilter, ApprovalState, Ballot, Pattern, Requirement, Vote
 from tradeloop.domain.people import Principal
 from tradeloop.domain.runs import Claim, RunState, derive_id
 from tradeloop.errors import GateFull, NotFound, UsageInvalid
@@ -25,7 +25,9 @@ from tradeloop.store.seal import Seal
 from tradeloop.store.texts import storable
 
 APPROVALS: Final[LiteralString] = """
-SELECT a.*, clock_timestamp() AS now, coalesce((
+SELECT a.*, clock_timestamp() AS now, ARRAY(
+    SELECT DISTINCT x.requester FROM approvals x WHERE x.run_id = a.run_id AND x.slot = a.slot
+    AND x.version < a.version AND x.requester <> '' ORDER BY 1) AS earlier_requesters, coalesce((
     SELECT jsonb_agg(jsonb_build_object('principal', v.principal, 'answer', v.answer, 'reason', v.reason,
                      'relied_on', v.relied_on, 'channel', v.channel, 'step', v.step, 'digest', v.digest, 'at', v.at,
                      'seen', v.seen) ORDER BY v.at, v.principal)
@@ -184,11 +186,11 @@ class PostgresApprovals:
         """Hand it to others under a stricter requirement, with a new deadline.
 
         Raises:
-            AnswerRefused: it is closed.
+            AnswerRefused: it is closed, or they may neither answer it nor asked for it.
         """
         for _ in range(ROUNDS):
             approval, now = await self._read(approval_id)
-            rules.need_open(approval, now)
+            rules.admit_escalation(approval, voter, now)
             if await self._change(approval, _escalation(requirement, reason, voter.name)):
                 return await self.get(approval_id)
         return await self.get(approval_id)
@@ -269,8 +271,7 @@ def _escalation(requirement: Requirement, reason: str, by: str) -> Change:
         "requirement": requirement.model_dump(mode="json"),
         "deadline_s": requirement.deadline_s,
         "escalations": 1,
-        "step": 0,
-    }
+    } | ({} if requirement.pattern is Pattern.SEQUENTIAL else {"step": 0})
     return Change("approval_escalated", columns, None, {"by": by, "reason": storable(reason)})
 
 

@@ -9,7 +9,7 @@ from typing import Any  # Any: changed fields
 from uuid import UUID
 
 from tradeloop.domain.actions import Action
-from tradeloop.domain.approvals import Approval, ApprovalFilter, ApprovalState, Ballot, Requirement
+from tradeloop.domain.approvals import Approval, ApprovalFilter, ApprovalState, Ballot, Pattern, Requirement
 from tradeloop.domain.people import Principal
 from tradeloop.domain.runs import Claim, derive_id
 from tradeloop.errors import GateFull, NotFound
@@ -102,6 +102,7 @@ class MemoryApprovals:
                 "requirement": requirement,
                 "policy_hash": policy_hash,
                 "requester": voter.name,
+                "earlier_requesters": _requesters([was]),
                 "asked_at": now,
                 "deadline_at": now + timedelta(seconds=requirement.deadline_s),
                 "revision": 1,
@@ -119,13 +120,12 @@ class MemoryApprovals:
     async def escalate(self, approval_id: UUID, requirement: Requirement, reason: str, voter: Principal) -> Approval:
         """Hand it to others."""
         approval = await self.get(approval_id)
-        rules.need_open(approval, datetime.now(UTC))
+        rules.admit_escalation(approval, voter, datetime.now(UTC))
         columns = {
             "requirement": requirement.model_dump(mode="json"),
             "deadline_s": requirement.deadline_s,
             "escalations": 1,
-            "step": 0,
-        }
+        } | ({} if requirement.pattern is Pattern.SEQUENTIAL else {"step": 0})
         return self._change(approval, Change("approval_escalated", columns, None, {"by": voter.name, "reason": reason}))
 
     async def void(self, approval_id: UUID, reason: str) -> bool:
@@ -206,6 +206,7 @@ class MemoryApprovals:
             policy_hash=ask.policy_hash,
             agent=ask.agent,
             requester=ask.requester,
+            earlier_requesters=_requesters(mine),
             context=dict(ask.context),
             asked_at=now,
             deadline_at=now + timedelta(seconds=ask.requirement.deadline_s),
@@ -240,6 +241,11 @@ class MemoryApprovals:
         if work is not None and work.state == "p" and not still:
             work.state = "q"
         return approval
+
+
+def _requesters(versions: Sequence[Approval]) -> tuple[str, ...]:
+    names = {name for one in versions for name in (one.requester, *one.earlier_requesters)}
+    return tuple(sorted(names - {""}))
 
 
 def _fits(one: Approval, wanted: ApprovalFilter) -> bool:

@@ -203,6 +203,8 @@ class MemoryEffects:
         result = {"resolved_by": by, "reason": reason} if is_done else {}
         finished_at = None if outcome is EffectState.PREPARED else datetime.now(UTC)
         found = self._change(key, state=outcome, result=result, error=told, finished_at=finished_at)
+        if outcome is EffectState.PREPARED:
+            self._void_again(was, by)
         self.audit.append((was.run_id, "effect_resolved"))
         self._wake(was.run_id)
         return found
@@ -253,17 +255,25 @@ class MemoryEffects:
             EffectState.OUTCOME_UNKNOWN: ApprovalState.OUTCOME_UNKNOWN,
         }
         if was.state is EffectState.OUTCOME_UNKNOWN:
-            states[EffectState.PREPARED] = ApprovalState.APPROVED
+            states[EffectState.PREPARED] = ApprovalState.CANCELLED
         state = states.get(effect.state)
         for one in list(self.approvals.values()):
             place = (one.run_id, one.slot, one.digest) == (effect.run_id, effect.slot, effect.action.digest)
             if state and place and one.state in (ApprovalState.APPROVED, ApprovalState.OUTCOME_UNKNOWN):
-                closed = datetime.now(UTC) if state in (ApprovalState.EXECUTED, ApprovalState.FAILED) else None
+                closed = None if state is ApprovalState.OUTCOME_UNKNOWN else datetime.now(UTC)
                 self.approvals[one.approval_id] = one.model_copy(
                     update={"state": state, "closed_at": closed, "revision": one.revision + 1}
                 )
         if effect.state is EffectState.FAILED:
             self.free(effect.run_id, effect.slot)
+
+    def _void_again(self, effect: Effect, by: str) -> None:
+        """Who wants it done once more is the requester of the question that follows."""
+        mine = [one for one in self.approvals.values() if (one.run_id, one.slot) == (effect.run_id, effect.slot)]
+        if mine:
+            last = max(mine, key=lambda one: one.version)
+            note = f"{by} wants it done again: its outcome was unknown"
+            self.approvals[last.approval_id] = last.model_copy(update={"void_by": by, "note": note})
 
     def free(self, run_id: UUID, slot: str) -> None:
         """Give reserved amounts back."""

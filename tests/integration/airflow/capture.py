@@ -29,11 +29,11 @@ class Arrived:
     body: str
 
 
-async def eventually(look: Callable[[], Awaitable[Any]], what: str) -> Any:
+async def eventually(look: Callable[[], Awaitable[Any]], what: str, within_s: float = WITHIN_S) -> Any:
     """The first answer that is not false."""
-    deadline = asyncio.get_running_loop().time() + WITHIN_S
+    deadline = asyncio.get_running_loop().time() + within_s
     while not (found := await look()):
-        assert asyncio.get_running_loop().time() < deadline, f"not within {WITHIN_S:.0f} s: {what}"
+        assert asyncio.get_running_loop().time() < deadline, f"not within {within_s:.0f} s: {what}"
         await asyncio.sleep(0.1)
     return found
 

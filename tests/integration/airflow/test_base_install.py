@@ -17,7 +17,8 @@ UV = Path(sys.executable).with_name("uv")
 
 EDGE = """
 import importlib, importlib.metadata, json
-for name in ("plugin", "outlet", "listener", "options", "envelope", "app", "xcom"):
+for name in ("plugin", "outlet", "listener", "options", "envelope", "app", "xcom", "operators", "triggers", "hooks",
+             "links", "approval_dag"):
     importlib.import_module(f"tradeloop.airflow.{name}")
 from tradeloop.kafka import fastlane
 from tradeloop.airflow import emit, emit_after, emits, event

@@ -13,8 +13,9 @@ from outlets import context_of
 
 from asking_service import ACCEPT, DECISION, EVENT, Service, serving
 from tradeloop import Decision
+from tradeloop.airflow import operators
 from tradeloop.airflow.operators import AskAgentOperator
-from tradeloop.airflow.questions import AskRefused, NoAnswer, NoDecision
+from tradeloop.airflow.questions import AskRefused, AskUnanswered, NoAnswer, NoDecision
 from tradeloop.airflow.triggers import DecisionTrigger
 
 WAITS = {
@@ -120,6 +121,19 @@ def test_after_silence_policys_own_answer_is_taken(service: Service, context: di
     found = operator(on_silence="policy").execute_complete(context, {"event_id": EVENT, "state": "silent"})
 
     assert (found["outcome"], found["is_silent"], found["effect"]) == ("ESCALATE", True, {})
+
+
+def test_policys_answer_is_waited_for_a_while_and_no_longer(
+    service: Service, context: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operators, "POLICY_REST_S", 0.01)
+    monkeypatch.setattr(operators, "POLICY_PATIENCE_S", 0.1)
+    service.stands, service.policy = [(200, WAITS)], (503, {"detail": "it has not arrived yet"})
+
+    with pytest.raises(AskUnanswered, match="it has not arrived yet"):
+        operator(on_silence="policy").execute_complete(context, {"event_id": EVENT, "state": "silent"})
+
+    assert len(service.of(f"/api/v1/events/{EVENT}/policy")) > 1
 
 
 def test_an_answer_at_the_last_moment_goes_before_policys(service: Service, context: dict[str, Any]) -> None:

@@ -59,6 +59,17 @@ def test_a_map_index_that_is_none_is_the_one_of_a_task_without() -> None:
     assert question(context).key == question().key
 
 
+def test_a_task_instance_is_its_own_subject_where_none_is_given() -> None:
+    mapped = context_of()
+    mapped["ti"].map_index = 3
+    long = context_of()
+    long["ti"].run_id = "r" * 600
+
+    assert question(subject="").subject == "load/manual__1/publish"
+    assert question(mapped, subject="").subject == "load/manual__1/publish/3"
+    assert len(question(long, subject="").subject) == 500
+
+
 def test_the_chain_of_the_dag_run_goes_on() -> None:
     conf = {"correlation_id": "c", "causation_id": "d", "depth": 3, "decision_id": "d", "other": 1}
 

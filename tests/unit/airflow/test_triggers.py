@@ -52,7 +52,7 @@ async def test_it_fires_when_the_run_has_ended(service: Service) -> None:
 
     assert await fired(trigger()) == [{"event_id": EVENT, "state": "done"}]
     assert len(service.requests) == 3
-    assert "wait_s=25" in service.requests[0][1]
+    assert "wait_s=5" in service.requests[0][1]
 
 
 async def test_every_triggerer_that_runs_it_tells_the_same(service: Service) -> None:

@@ -64,7 +64,7 @@ async def list_audit(
     )
 
 
-@router.get("/audit/heads", responses=reading(404))
+@router.get("/audit/heads", responses=reading())
 async def get_audit_heads(request: Request) -> Heads:
     """How the chain stands: its newest seal, what waits for one, and what the last verification said."""
     found = await chain_of(services_of(request))

@@ -33,6 +33,7 @@ CREATE TABLE approvals (
     valid_until  timestamptz,
     closed_at    timestamptz,
     note         text NOT NULL DEFAULT '',
+    void_by      text NOT NULL DEFAULT '',
     revision     integer NOT NULL DEFAULT 1,
     UNIQUE (run_id, slot, version)
 ) WITH (fillfactor = 80);
@@ -247,13 +248,12 @@ BEGIN
                            NULL, 'approval_modified', p_body || jsonb_build_object('next_id', p_new));
 END $$;
 
--- What became of a released effect becomes of its approval.
+-- What became of a released effect becomes of its approval. What is to be done again is asked again.
 CREATE FUNCTION follow_effect() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE approvals a
-    SET state = CASE new.state WHEN 'prepared' THEN 'approved' ELSE new.state END, revision = a.revision + 1,
-        closed_at = CASE WHEN new.state IN ('executed', 'failed') THEN clock_timestamp() END,
-        valid_until = CASE new.state WHEN 'prepared' THEN clock_timestamp() + interval '1 hour' ELSE a.valid_until END
+    SET state = CASE new.state WHEN 'prepared' THEN 'cancelled' ELSE new.state END, revision = a.revision + 1,
+        closed_at = CASE WHEN new.state <> 'outcome_unknown' THEN clock_timestamp() END
     WHERE a.run_id = new.run_id AND a.slot = new.slot AND a.digest = new.digest
       AND a.state IN ('approved', 'outcome_unknown');
     IF new.state = 'failed' THEN
@@ -281,6 +281,32 @@ BEGIN
             'effect_key', encode(p_key, 'hex'), 'reason', p_error));
     END IF;
     RETURN true;
+END $$;
+
+-- As in 0006, but that who wants it done again is the requester of the question that follows, and cannot answer it.
+CREATE OR REPLACE FUNCTION resolve_effect(p_key bytea, p_state text, p_by text, p_reason text)
+RETURNS SETOF effects LANGUAGE plpgsql AS $$
+DECLARE
+    now_row effects;
+BEGIN
+    UPDATE effects e
+    SET state = p_state, finished_at = CASE p_state WHEN 'prepared' THEN NULL ELSE clock_timestamp() END,
+        result = CASE p_state WHEN 'executed' THEN jsonb_build_object('resolved_by', p_by, 'reason', p_reason)
+                              ELSE '{}'::jsonb END,
+        error = CASE p_state WHEN 'failed' THEN p_by || ' says that it did not happen: ' || p_reason ELSE '' END
+    WHERE e.effect_key = p_key AND e.state = 'outcome_unknown' RETURNING * INTO now_row;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF p_state = 'prepared' THEN
+        UPDATE approvals a SET void_by = p_by, note = p_by || ' wants it done again: its outcome was unknown'
+        WHERE a.run_id = now_row.run_id AND a.slot = now_row.slot AND a.state = 'cancelled' AND a.next_id IS NULL
+          AND a.version = (SELECT max(x.version) FROM approvals x WHERE x.run_id = a.run_id AND x.slot = a.slot);
+    END IF;
+    PERFORM append_audit(now_row.run_id, 'effect_resolved', jsonb_build_object(
+        'effect_key', encode(p_key, 'hex'), 'state', p_state, 'by', p_by, 'reason', p_reason));
+    PERFORM wake_run(now_row.run_id);
+    RETURN NEXT now_row;
 END $$;
 
 -- Stops a run that waits for people, too; their questions are void then.
