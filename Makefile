@@ -9,7 +9,7 @@ KILLS ?= 30
 EVENTS ?= 500
 SCHEDULES ?= 20000
 
-.PHONY: help setup demo test coverage crash-points check format bench chaos model lock up down clean
+.PHONY: help setup browser demo test coverage crash-points check format bench chaos model lock up down clean
 .DEFAULT_GOAL := help
 
 help:
@@ -29,10 +29,13 @@ setup:
 demo: setup
 	@$(BIN)/tradeloop demo $(ARGS)
 
-test: setup
+browser: setup
+	@scripts/browser >/dev/null
+
+test: browser
 	@$(BIN)/python -m pytest $(ARGS)
 
-coverage: setup
+coverage: browser
 	@$(BIN)/python -m pytest --cov --cov-report=term-missing --cov-fail-under=95 $(ARGS)
 
 crash-points: setup

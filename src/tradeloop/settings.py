@@ -149,6 +149,8 @@ class Settings(BaseSettings):
     """Requests a second of one principal, four times as many at once; 0: any."""
     api_streams: int = Field(default=512, ge=1, le=100_000)
     """Event streams and long polls that one process holds open; each is a socket."""
+    web_frame_origins: Annotated[list[str], NoDecode] = Field(default_factory=list)
+    """Who may frame a page that is made for it (`https://HOST`), by commas; empty: Airflow's own address."""
     session_hours: float = Field(default=10.0, gt=0, le=168)
     """How long a browser stays signed in."""
     session_idle_minutes: float = Field(default=60.0, gt=0, le=10_080)
@@ -231,7 +233,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         "workflows", "effects", "webhook_hosts", "model", "lifecycle_types", "lifecycle_dags", "reference_stores",
-        "audit_public_keys", "airflow_approvals",
+        "audit_public_keys", "airflow_approvals", "web_frame_origins",
         mode="before",
     )  # fmt: skip
     @classmethod
@@ -261,6 +263,14 @@ class Settings(BaseSettings):
         for store in value:
             if not re.fullmatch(STORE, store) or store.startswith("file:"):
                 raise ValueError(f"{store!r}: an address such as s3://bucket/folder/ is expected")
+        return value
+
+    @field_validator("web_frame_origins")
+    @classmethod
+    def _origins(cls, value: list[str]) -> list[str]:
+        for origin in value:
+            if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", origin):
+                raise ValueError(f"{origin!r}: an origin such as https://airflow.example.com is expected")
         return value
 
     def tells_of(self, dag_id: str) -> bool:

@@ -97,6 +97,26 @@ def _name_of(outlet: Any) -> str:
     return str(getattr(outlet, "name", "") or "")
 
 
+class _Views:
+    """tradeloop's pages inside Airflow, only to look at; none where `[tradeloop] web_url` names no address.
+
+    Made when Airflow asks: a class attribute would read the configuration in every task process.
+    """
+
+    def __get__(self, instance: object, owner: type) -> list[dict[str, str]]:
+        from airflow.configuration import conf
+
+        base = str(conf.get("tradeloop", "web_url", fallback="") or "").rstrip("/")
+        if not base.startswith(("https://", "http://")):
+            return []
+        run = f"{base}/airflow/run?dag_id={{DAG_ID}}&run_id={{RUN_ID}}&frame=1"
+        inbox = {"name": "tradeloop", "href": f"{base}/inbox?frame=1", "destination": "nav", "category": "browse"}
+        return [
+            inbox | {"url_route": "tradeloop"},
+            {"name": "tradeloop", "href": run, "destination": "dag_run", "url_route": "tradeloop-run"},
+        ]
+
+
 class TradeloopPlugin(AirflowPlugin):
     """Captures events in the API server; wakes the relay from the scheduler; links tasks to tradeloop's pages."""
 
@@ -104,3 +124,4 @@ class TradeloopPlugin(AirflowPlugin):
     listeners = [_Listener()]  # noqa: RUF012 - Airflow reads a list on the class
     fastapi_apps: Any = _Apps()
     global_operator_extra_links: Any = [TaskLink()]  # noqa: RUF012 - as above
+    external_views: Any = _Views()

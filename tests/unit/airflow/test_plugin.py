@@ -110,6 +110,20 @@ def test_a_port_that_is_none_makes_no_hook_fail(port: str, monkeypatch: pytest.M
     HOOKS.on_dag_run_failed(dag_run=None, msg="")
 
 
+def test_the_pages_are_views_of_the_menu_and_of_a_dag_run_where_an_address_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert TradeloopPlugin().external_views == []
+    monkeypatch.setenv("AIRFLOW__TRADELOOP__WEB_URL", "javascript:alert(1)")
+    assert TradeloopPlugin().external_views == []
+    monkeypatch.setenv("AIRFLOW__TRADELOOP__WEB_URL", "https://tradeloop.example.com/")
+    menu, run = TradeloopPlugin().external_views
+    assert (menu["destination"], menu["href"]) == ("nav", "https://tradeloop.example.com/inbox?frame=1")
+    assert run["destination"] == "dag_run"
+    assert run["href"] == ("https://tradeloop.example.com/airflow/run?dag_id={DAG_ID}&run_id={RUN_ID}&frame=1")
+    assert menu["url_route"] != run["url_route"]
+
+
 def descriptors() -> list[str]:
     return sorted(p.name for p in Path("/proc/self/fd").iterdir())
 
