@@ -375,3 +375,30 @@ async def _given_back(desk: Desk, claim: Claim) -> Claim:
     await desk.runs.take_over()
     (again,) = await desk.claims()
     return again
+
+
+async def test_an_escalated_sequence_goes_on_where_it_was(desk: Desk) -> None:
+    steps = (ApprovalStep(approvers=("anna.k",)), ApprovalStep(approvers=("ben.o", "cara.l")))
+    wanted = Requirement(pattern=Pattern.SEQUENTIAL, rule="r3", steps=steps)
+    asked = await desk.asked(wanted)
+    await desk.approvals.answer(asked.approval_id, ballot(), ANNA)
+    more = wanted.model_copy(update={"steps": (steps[0], steps[1].model_copy(update={"needs": 2}))})
+    raised = await desk.approvals.escalate(asked.approval_id, more, "too large for one", BEN)
+    assert (raised.step, raised.requirement.needs) == (1, 3)
+    for voter, state in ((BEN, "pending"), (CARA, "approved")):
+        assert (await desk.approvals.answer(asked.approval_id, ballot(), voter)).state == state
+
+
+async def test_what_is_to_be_done_again_is_asked_again_of_others(desk: Desk) -> None:
+    asked = await desk.asked(requester="dan.p")
+    await desk.approvals.answer(asked.approval_id, ballot(), ANNA)
+    (claim,) = await desk.claims()
+    effect = await desk.effects.prepare(desk.owner, claim, "act", uuid4(), ACTION)
+    assert (await desk.effects.begin(desk.owner, claim, effect.key, TargetClass.BLIND, 60.0)).turn is Turn.CALL
+    assert await desk.effects.doubt(desk.owner, claim, effect.key, "no answer")
+    await desk.effects.resolve(effect.key, EffectState.PREPARED, "ben.o", "the target shows nothing")
+    void = await desk.approvals.get(asked.approval_id)
+    assert (void.state, void.void_by, "ben.o wants it done again" in void.note) == ("cancelled", "ben.o", True)
+    assert await desk.approvals.park(desk.owner, claim, [ask(requester="ben.o")], 500)
+    new = (await desk.approvals.of_run(claim.run_id))[-1]
+    assert (new.version, new.state, new.earlier_requesters) == (2, "pending", ("dan.p",))

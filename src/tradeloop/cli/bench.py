@@ -331,5 +331,6 @@ def everything(quick: QuickFlag = False, as_json: JsonAlone = False) -> None:
     """Run every benchmark there is."""
     for measured in (checkpoints, decisions, latency, growth, workers):
         measured(quick=quick, as_json=as_json)
+    gate(quick=quick, as_json=as_json)
     api(quick=quick, as_json=as_json)
     capture(quick=quick, as_json=as_json)

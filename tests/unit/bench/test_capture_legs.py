@@ -110,7 +110,7 @@ def test_all_means_every_leg_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
     code, _, _ = bench("all", "--quick", "--json")
 
-    assert singles == ["decisions", "latency", "growth", "workers"]
+    assert singles == ["decisions", "latency", "growth", "workers", "gate", "api"]
     assert [name for name, _ in asked] == ["hook", "missing", "runs"]
     assert others == [True]
     assert code == 1

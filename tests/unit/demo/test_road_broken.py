@@ -86,7 +86,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def road(looking: Looking) -> Road:
     played = cast(Any, looking)
-    return Road(Settings(_env_file=None), played, played, played, played)
+    return Road(Settings(_env_file=None), played, played, played, played, played, played)
 
 
 async def test_a_road_without_a_hole_is_told_leg_by_leg() -> None:

@@ -150,14 +150,14 @@ anything = st.recursive(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.dictionaries(st.sampled_from(["symbol", "period", "bars", "context", "reference", "attempt"]), anything))
 def test_any_json_ends_in_a_decision_or_a_typed_error(data: dict[str, Any]) -> None:
     with suppress(EventInvalid, ReferenceInvalid):
         assert answer(month("2009-07") | data)[0].outcome
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     st.lists(st.dictionaries(st.sampled_from(["date", "open", "high", "low", "close", "volume"]), anything), max_size=4)
 )

@@ -145,7 +145,7 @@ def test_a_file_that_is_no_zip_or_no_text_is_refused(tmp_path: Path) -> None:
     assert len(read_folder(tmp_path)[1]) == 2
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.text(max_size=200), st.booleans())
 def test_any_text_ends_in_a_series_or_a_typed_error(tmp_path: Path, text: str, has_header: bool) -> None:
     path = tmp_path / "any.csv"
