@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from tradeloop.api.changed_action import changed_action, escalated
+from tradeloop.api.changed_action import changed_action
 from tradeloop.api.identity import Caller, caller_of, services_of
 from tradeloop.api.paging import Cursor, Limit, Page, cursor_of, page, places_in
 from tradeloop.api.problems import Refusal
@@ -17,6 +17,7 @@ from tradeloop.api.router import new_router, reading, writing
 from tradeloop.api.services import Services
 from tradeloop.domain.approvals import MAX_REASON, MIN_REASON, Approval, ApprovalFilter, ApprovalState, Ballot
 from tradeloop.gate.ballot import why_not
+from tradeloop.gate.faces import raised
 from tradeloop.ports import Approvals
 
 router = new_router("approvals")
@@ -158,7 +159,7 @@ async def escalate_approval(
     services, caller = services_of(request), await caller_of(request)
     approval = await _check(services, approval_id, if_match)
     found = await _store(services).escalate(
-        approval_id, escalated(approval.requirement), body.reason, await _afresh(services, caller)
+        approval_id, raised(approval.requirement), body.reason, await _afresh(services, caller)
     )
     return _told(response, found, caller)
 

@@ -16,6 +16,7 @@ from tradeloop.domain.approvals import Approval, ApprovalFilter, Ballot
 from tradeloop.domain.people import Principal
 from tradeloop.errors import AnswerInvalid, AnswerRefused, AnswerStale, GateClosed, TradeloopError
 from tradeloop.gate import faces
+from tradeloop.gate.allowed import Allowed
 from tradeloop.web.boxes import Box, Brief, box_for, closed, form_for, recorded
 from tradeloop.web.front import Front, PageRoute, every, form_of, front_of, person_of, seen, shown
 from tradeloop.web.oversight import is_phrase, to_be_read, took_s
@@ -61,7 +62,9 @@ async def changed(request: Request, approval_id: UUID) -> Response:
     try:
         ballot = _ballot(typed | {"answer": "reject"}, (), cast(Caller, request.state.caller))
         params = _params(was, typed)
-        found = await faces.change(front.approvals, front.services.policy, approval_id, ballot, me, params)
+        found = await faces.change(
+            front.approvals, front.services.policy, approval_id, ballot, me, params, _allowed(front, was)
+        )
     except (AnswerRefused, GateClosed) as problem:
         return await _change_page(request, was, typed, problem)
     return seen(f"/approvals/{found.approval_id}")
@@ -274,3 +277,8 @@ async def _escalate_page(
         "reason_error": trouble.detail if trouble and is_reason else "",
     }
     return await shown(request, "escalate.html", values, status=trouble.status if trouble else 200, block="main")
+
+
+def _allowed(front: Front, was: Approval) -> tuple[Allowed, ...] | None:
+    workflow = front.services.workflows.get(str(was.context.get("event_type", "")))
+    return workflow.allowed if workflow else None
