@@ -47,7 +47,7 @@ class Scene:
     owner: UUID = field(default_factory=uuid4)
     cause: WorkflowEvent = field(default_factory=event)
 
-    async def begin(self) -> Scene:
+    async def begin(self, **_: Any) -> Scene:
         received = Received("events", UUID(int=1), 0, 0, b"s", self.cause.to_json().encode())
         run = Arrival(received, self.cause.event_id, self.cause.event_type, "prices", "s", new_run_id())
         (self.claim,) = await self.store.accept("g", self.owner, [run], [], 1)
@@ -271,7 +271,7 @@ async def test_whoever_lost_the_run_posts_nothing(scene: Scene) -> None:
 
 async def test_a_run_that_was_lost_between_prepare_and_call_posts_nothing(scene: Scene) -> None:
     class Losing(MemoryStore):
-        async def begin(self, owner: UUID, *rest: Any) -> Begun:
+        async def begin(self, owner: UUID, *rest: Any, **_: Any) -> Begun:
             await self.retire(owner)
             return await super().begin(owner, *rest)
 
