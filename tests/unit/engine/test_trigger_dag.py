@@ -47,7 +47,7 @@ class Scene:
     owner: UUID = field(default_factory=uuid4)
     cause: WorkflowEvent = field(default_factory=event)
 
-    async def begin(self, **_: Any) -> Scene:
+    async def begin(self) -> Scene:
         received = Received("events", UUID(int=1), 0, 0, b"s", self.cause.to_json().encode())
         run = Arrival(received, self.cause.event_id, self.cause.event_type, "prices", "s", new_run_id())
         (self.claim,) = await self.store.accept("g", self.owner, [run], [], 1)
