@@ -20,8 +20,8 @@ from tradeloop.errors import GateFull, NotFound, UsageInvalid
 from tradeloop.gate import ballot as rules
 from tradeloop.gate.ballot import Change
 from tradeloop.ports import Ask
+from tradeloop.store.cipher import Cipher
 from tradeloop.store.database import Database
-from tradeloop.store.seal import Seal
 from tradeloop.store.texts import storable
 
 APPROVALS: Final[LiteralString] = """
@@ -60,7 +60,7 @@ class PostgresApprovals:
                 claim.fence,
                 RunState.PARKED.value,
                 max_pending,
-                Jsonb([_ask_json(ask, self._database.seal) for ask in asks]),
+                Jsonb([_ask_json(ask, self._database.cipher) for ask in asks]),
                 ids,
             ),
         )
@@ -75,7 +75,7 @@ class PostgresApprovals:
     async def of_run(self, run_id: UUID) -> list[Approval]:
         """Every version of every question of the run, oldest first, with votes."""
         rows = await self._database.rows(APPROVALS + " WHERE a.run_id = %s ORDER BY a.slot, a.version", (run_id,))
-        return [_approval(row, self._database.seal) for row in rows]
+        return [_approval(row, self._database.cipher) for row in rows]
 
     async def get(self, approval_id: UUID) -> Approval:
         """One, with its votes.
@@ -91,7 +91,7 @@ class PostgresApprovals:
             APPROVALS + " WHERE a.approval_id::text LIKE %s ORDER BY a.asked_at DESC LIMIT 10",
             (beginning.lower().replace("%", "").replace("_", "") + "%",),
         )
-        return [_approval(row, self._database.seal) for row in rows]
+        return [_approval(row, self._database.cipher) for row in rows]
 
     async def matching(self, wanted: ApprovalFilter) -> list[Approval]:
         """Those that fit; open ones by deadline, then age.
@@ -127,7 +127,7 @@ class PostgresApprovals:
                 "limit": wanted.limit,
             },
         )
-        return [_approval(row, self._database.seal) for row in rows]
+        return [_approval(row, self._database.cipher) for row in rows]
 
     async def answer(self, approval_id: UUID, ballot: Ballot, voter: Principal) -> Approval:
         """Count one person's answer; returns how the approval stands then.
@@ -215,7 +215,7 @@ class PostgresApprovals:
         return sum(
             [
                 await self._change(one, rules.at_deadline(one))
-                for one in [_approval(row, self._database.seal) for row in rows]
+                for one in [_approval(row, self._database.cipher) for row in rows]
             ]
         )
 
@@ -246,7 +246,7 @@ class PostgresApprovals:
         row = await self._database.row(APPROVALS + " WHERE a.approval_id = %s", (approval_id,))
         if row is None:
             raise NotFound(f"there is no approval {approval_id}.", hint="tradeloop approvals list")
-        return _approval(row, self._database.seal), row["now"]
+        return _approval(row, self._database.cipher), row["now"]
 
     async def _change(self, approval: Approval, change: Change) -> bool:
         vote = None
@@ -279,7 +279,7 @@ def _id_of(run_id: UUID, slot: str, version: int) -> UUID:
     return derive_id("approval", run_id, slot, version)
 
 
-def _ask_json(ask: Ask, seal: Seal) -> Mapping[str, Any]:
+def _ask_json(ask: Ask, cipher: Cipher) -> Mapping[str, Any]:
     return {
         "slot": ask.slot,
         "interrupt_id": ask.interrupt_id,
@@ -290,7 +290,7 @@ def _ask_json(ask: Ask, seal: Seal) -> Mapping[str, Any]:
         "policy_hash": ask.policy_hash,
         "agent": ask.agent,
         "requester": storable(ask.requester),
-        "context": seal.close_json(_storable(ask.context)),
+        "context": cipher.close_json(_storable(ask.context)),
     }
 
 
@@ -308,8 +308,8 @@ def _cursor(text: str) -> tuple[datetime | None, UUID | None]:
         raise UsageInvalid(f"{text[:60]!r} is no cursor of this list.") from problem
 
 
-def _approval(row: DictRow, seal: Seal) -> Approval:
+def _approval(row: DictRow, cipher: Cipher) -> Approval:
     fields = {name: row[name] for name in Approval.model_fields if name in row}
-    fields["context"] = seal.open_json(row["context"])
+    fields["context"] = cipher.open_json(row["context"])
     fields["votes"] = tuple(Vote.model_validate(vote) for vote in row["votes"])
     return Approval.model_validate(fields)

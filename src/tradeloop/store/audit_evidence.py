@@ -103,4 +103,4 @@ def _proven(reader: AuditReader, record: Record, seals: dict[int, Seal]) -> Prov
 
 def _made(database: Database, run_id: UUID, keys: Mapping[str, PublicKey]) -> bytes:
     with reading(database.url) as reader:
-        return bundle.make(material_of(reader, run_id, keys, database.seal.open))
+        return bundle.make(material_of(reader, run_id, keys, database.cipher.open))

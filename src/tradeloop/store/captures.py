@@ -76,7 +76,7 @@ class PostgresCaptures:
                 [letter.event_id for letter in letters],
                 [storable(letter.cause) for letter in letters],
                 [letter.error_class for letter in letters],
-                [self._database.seal.close(letter.raw) for letter in letters],
+                [self._database.cipher.close(letter.raw) for letter in letters],
             ),
         )
 

@@ -79,9 +79,9 @@ class CheckpointStore(AsyncPostgresSaver):
             lanes: connections; the puts of a thread take the same one, in order.
         """
         plain = JsonPlusSerializer(allowed_msgpack_modules=RESTORED)
-        seal = database.seal
-        super().__init__(database.pool, serde=seal.serializer(plain) if seal.closes else plain)
-        self._inline = () if seal.closes else INLINE
+        cipher = database.cipher
+        super().__init__(database.pool, serde=cipher.serializer(plain) if cipher.closes else plain)
+        self._inline = () if cipher.closes else INLINE
         self._close_s = close_s
         self._lanes = [
             Lane(lambda: Wire.open(database.url), patience_s=patience_s, elide=not keep_history) for _ in range(lanes)

@@ -17,8 +17,8 @@ from tradeloop.errors import DatabaseUnreachable, SettingInvalid
 
 if TYPE_CHECKING:
     from tradeloop.settings import Settings
+    from tradeloop.store.cipher import Cipher
     from tradeloop.store.line import Line
-    from tradeloop.store.seal import Seal
 
 SCHEMA: Final = "tradeloop"
 OPTIONS: Final = f"-c search_path={SCHEMA} -c idle_in_transaction_session_timeout=5000 -c statement_timeout=60000"
@@ -113,13 +113,13 @@ class Database:
     then leaves no open transaction behind.
     """
 
-    def __init__(self, url: str, *, size: int = 8, lock_timeout_ms: int = 0, seal: Seal | None = None) -> None:
+    def __init__(self, url: str, *, size: int = 8, lock_timeout_ms: int = 0, cipher: Cipher | None = None) -> None:
         """`lock_timeout_ms`: how long a statement may wait for a lock, as others then wait behind it; 0: any time.
 
-        `seal`: encrypts what is kept of events, checkpoints and questions; None: nothing is.
+        `cipher`: encrypts what is kept of events, checkpoints and questions; None: nothing is.
         """
         self.url = url
-        self._seal = seal
+        self._cipher = cipher
         self._lines: dict[str, Line] = {}
         self.pool: Pool = AsyncConnectionPool(
             url,
@@ -136,17 +136,17 @@ class Database:
 
     @classmethod
     def of(cls, settings: Settings, *, size: int = 8, lock_timeout_ms: int = 0) -> Self:
-        """The database that the settings name, with its seal.
+        """The database that the settings name, with its cipher.
 
         Raises:
             SettingInvalid: the file of keys cannot be used.
         """
-        seal = None
+        cipher = None
         if settings.encryption_key_file is not None:
-            from tradeloop.store.seal import Seal
+            from tradeloop.store.cipher import Cipher
 
-            seal = Seal.from_file(settings.encryption_key_file)
-        return cls(settings.database_url, size=size, lock_timeout_ms=lock_timeout_ms, seal=seal)
+            cipher = Cipher.from_file(settings.encryption_key_file)
+        return cls(settings.database_url, size=size, lock_timeout_ms=lock_timeout_ms, cipher=cipher)
 
     async def __aenter__(self) -> Self:
         await self.pool.open()
@@ -160,13 +160,13 @@ class Database:
         await self.pool.close()
 
     @property
-    def seal(self) -> Seal:
+    def cipher(self) -> Cipher:
         """What closes and opens the bytes of events."""
-        if self._seal is None:
-            from tradeloop.store.seal import OPEN
+        if self._cipher is None:
+            from tradeloop.store.cipher import OPEN
 
-            self._seal = OPEN
-        return self._seal
+            self._cipher = OPEN
+        return self._cipher
 
     def line(self, name: str) -> Line:
         """The connection of its own that the busy statement `name` has."""

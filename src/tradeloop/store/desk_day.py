@@ -139,7 +139,7 @@ class DeskDays(RunHistory):
     async def payload(self, run_id: UUID) -> bytes | None:
         """The original bytes of a run's event; None: they are over their time."""
         row = await self._database.row("SELECT payload FROM inbox WHERE run_id = %s", (run_id,))
-        return self._database.seal.open(bytes(row["payload"])) if row else None
+        return self._database.cipher.open(bytes(row["payload"])) if row else None
 
     async def last_before(self, desk: str, moment: datetime) -> date | None:
         """The last day before that moment on which the desk decided something."""

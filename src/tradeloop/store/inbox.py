@@ -13,9 +13,9 @@ from tradeloop.kafka.messages import LANE_HEADER
 from tradeloop.ports import Arrival, TopicPartition
 from tradeloop.store import arrays
 from tradeloop.store.arrays import Argument
+from tradeloop.store.cipher import Cipher
 from tradeloop.store.database import Database
 from tradeloop.store.line import positional
-from tradeloop.store.seal import Seal
 from tradeloop.store.texts import header_text, storable
 
 MAX_CAUSE_CHARS: Final = 4000
@@ -83,8 +83,8 @@ class PostgresInbox:
             "dead_topic": arrays.text(self._dead_letters_topic),
             "s_desks": arrays.texts([desk for desk, _ in divided]),
             "s_counts": arrays.integers([count for _, count in divided]),
-            **_arrival_columns(arrivals, self._database.seal),
-            **_dead_columns(dead, self._database.seal),
+            **_arrival_columns(arrivals, self._database.cipher),
+            **_dead_columns(dead, self._database.cipher),
         }
         rows = await self._line.call(STATEMENT, [given[name] for name in NAMES])
         by_run = {arrival.run_id: arrival for arrival in arrivals}
@@ -95,7 +95,7 @@ class PostgresInbox:
         ]
 
 
-def _arrival_columns(arrivals: Sequence[Arrival], seal: Seal) -> dict[str, Argument]:
+def _arrival_columns(arrivals: Sequence[Arrival], cipher: Cipher) -> dict[str, Argument]:
     return {
         "topic_ids": arrays.uuids([a.received.topic_id for a in arrivals]),
         "topics": arrays.texts([a.received.topic for a in arrivals]),
@@ -107,7 +107,7 @@ def _arrival_columns(arrivals: Sequence[Arrival], seal: Seal) -> dict[str, Argum
         "desks": arrays.texts([a.desk for a in arrivals]),
         "subjects": arrays.texts([storable(a.subject) for a in arrivals]),
         "lanes": arrays.texts([storable(a.received.header(LANE_HEADER)) for a in arrivals]),
-        "payloads": arrays.blobs([seal.close(a.received.value) for a in arrivals]),
+        "payloads": arrays.blobs([cipher.close(a.received.value) for a in arrivals]),
         "headers": arrays.documents([header_text(a.received.headers) for a in arrivals]),
         "versions": arrays.texts([a.graph_version for a in arrivals]),
         "appended": arrays.moments([_moment(a.received.appended_at_ms) for a in arrivals]),
@@ -119,7 +119,7 @@ def _moment(at_ms: int) -> datetime:
     return datetime.fromtimestamp(min(max(at_ms, 0), LATEST_MS) / 1000, UTC)
 
 
-def _dead_columns(dead: Sequence[tuple[Received, DeadLetter]], seal: Seal) -> dict[str, Argument]:
+def _dead_columns(dead: Sequence[tuple[Received, DeadLetter]], cipher: Cipher) -> dict[str, Argument]:
     return {
         "d_topic_ids": arrays.uuids([received.topic_id for received, _ in dead]),
         "d_topics": arrays.texts([received.topic for received, _ in dead]),
@@ -128,7 +128,7 @@ def _dead_columns(dead: Sequence[tuple[Received, DeadLetter]], seal: Seal) -> di
         "d_events": arrays.uuids([letter.event_id for _, letter in dead]),
         "d_causes": arrays.texts([storable(letter.cause)[:MAX_CAUSE_CHARS] for _, letter in dead]),
         "d_classes": arrays.texts([letter.error_class for _, letter in dead]),
-        "d_raws": arrays.blobs([seal.close(letter.raw) for _, letter in dead]),
+        "d_raws": arrays.blobs([cipher.close(letter.raw) for _, letter in dead]),
     }
 
 

@@ -18,8 +18,8 @@ from tradeloop.domain.letters import (
 )
 from tradeloop.errors import NotFound
 from tradeloop.ports import Arrival
+from tradeloop.store.cipher import Cipher
 from tradeloop.store.database import Database
-from tradeloop.store.seal import Seal
 from tradeloop.store.texts import storable
 
 # A run's letter has its place in the inbox, where the record was read.
@@ -52,7 +52,7 @@ class PostgresLetters:
             + " AND (%(before)s::bigint IS NULL OR d.dl_id < %(before)s) ORDER BY d.dl_id DESC LIMIT %(limit)s",
             _arguments(wanted) | {"limit": limit, "before": before},
         )
-        return [_letter(row, self._database.seal) for row in rows]
+        return [_letter(row, self._database.cipher) for row in rows]
 
     async def after(self, letter_id: int, wanted: LetterFilter, limit: int) -> list[Letter]:
         """Matching letters with a larger number, the oldest first."""
@@ -60,7 +60,7 @@ class PostgresLetters:
             LETTERS + MATCHING + " AND d.dl_id > %(after)s ORDER BY d.dl_id LIMIT %(limit)s",
             _arguments(wanted) | {"after": letter_id, "limit": limit},
         )
-        return [_letter(row, self._database.seal) for row in rows]
+        return [_letter(row, self._database.cipher) for row in rows]
 
     async def count(self, wanted: LetterFilter) -> int:
         """How many letters match."""
@@ -88,7 +88,7 @@ class PostgresLetters:
         row = await self._database.row(LETTERS + " WHERE d.dl_id = %s", (letter_id,))
         if row is None:
             raise NotFound(f"there is no dead letter {letter_id}.", hint="tradeloop dlq list")
-        return _letter(row, self._database.seal)
+        return _letter(row, self._database.cipher)
 
     async def between(self, low: UUID, high: UUID) -> list[int]:
         """Numbers of letters whose event or run has an id from `low` to `high`; at most ten."""
@@ -110,7 +110,7 @@ class PostgresLetters:
                 arrival.event_type,
                 arrival.desk,
                 storable(arrival.subject),
-                self._database.seal.close(arrival.received.value),
+                self._database.cipher.close(arrival.received.value),
                 DEAD_LETTER_STREAM,
                 storable(by),
             ),
@@ -139,6 +139,6 @@ def _arguments(wanted: LetterFilter) -> dict[str, Any]:
     }
 
 
-def _letter(row: DictRow, seal: Seal) -> Letter:
+def _letter(row: DictRow, cipher: Cipher) -> Letter:
     facts = {name: value for name, value in row.items() if name not in ("dl_id", "raw", "state")}
-    return Letter(letter_id=row["dl_id"], raw=seal.open(bytes(row["raw"])), state=LetterState(row["state"]), **facts)
+    return Letter(letter_id=row["dl_id"], raw=cipher.open(bytes(row["raw"])), state=LetterState(row["state"]), **facts)

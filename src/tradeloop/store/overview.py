@@ -183,7 +183,7 @@ class Overview(RunHistory):
         )
         tasks: dict[UUID, str] = {}
         for row in rows:
-            event = _event(self._database.seal.open(bytes(row["payload"])))
+            event = _event(self._database.cipher.open(bytes(row["payload"])))
             if event.get("workflow_run_id") == dag_run_id and dag_id in ("", event.get("workflow_id")):
                 tasks[row["run_id"]] = str(_mapping(event.get("metadata")).get("task_id", ""))
         views = await self._database.rows(

@@ -37,5 +37,5 @@ class PastDecisions:
             (since, last, desk, desk, PAGE),
         ):
             for row in rows:
-                yield {**row, "payload": self._database.seal.open(bytes(row["payload"]))}
+                yield {**row, "payload": self._database.cipher.open(bytes(row["payload"]))}
             last = rows[-1]["run_id"]

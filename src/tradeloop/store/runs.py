@@ -21,9 +21,9 @@ from tradeloop.kafka.messages import to_record
 from tradeloop.ports import Tended
 from tradeloop.store import arrays
 from tradeloop.store.arrays import Argument
+from tradeloop.store.cipher import Cipher
 from tradeloop.store.database import Database
 from tradeloop.store.line import positional
-from tradeloop.store.seal import Seal
 from tradeloop.store.texts import header_text, headers_from, storable
 
 SALT_BYTES: Final = 16
@@ -105,7 +105,7 @@ class PostgresRuns:
                 arrays.texts([version for _, version in known]),
             ),
         )
-        return [_claimed(row, self._database.seal) for row in rows]
+        return [_claimed(row, self._database.cipher) for row in rows]
 
     async def tend(self, grace_s: float) -> Tended:
         """Repair missing heads; stop runs whose graph version no live worker has had for `grace_s`, and wake them."""
@@ -131,7 +131,7 @@ class PostgresRuns:
             "WHERE w.owner = %s AND w.state = 'r' ORDER BY w.seq",
             (owner,),
         )
-        return [_claim(row, self._database.seal) for row in rows]
+        return [_claim(row, self._database.cipher) for row in rows]
 
     async def retry(self, owner: UUID, claim: Claim, delay_s: float, error: str) -> bool:
         """Let the run rest and come back; False when another worker owns it."""
@@ -227,7 +227,7 @@ def _decision_facts(decision: Decision | None) -> dict[str, object] | None:
     }
 
 
-def _claimed(row: Sequence[bytes | None], seal: Seal) -> Claim:
+def _claimed(row: Sequence[bytes | None], cipher: Cipher) -> Claim:
     """A row of claim_runs, in binary form; the first byte of jsonb is its version."""
     values = [value or b"" for value in row]
     run_id, fence, desk, subject, event_type, event_id, generation, fails, takeovers = values[:9]
@@ -240,7 +240,7 @@ def _claimed(row: Sequence[bytes | None], seal: Seal) -> Claim:
         event_type=event_type.decode(),
         event_id=arrays.read_uuid(event_id),
         generation=arrays.read_integer(generation),
-        payload=seal.open(payload),
+        payload=cipher.open(payload),
         fails=arrays.read_integer(fails),
         takeovers=arrays.read_integer(takeovers),
         headers=headers_from(json.loads(headers[1:])),
@@ -249,7 +249,7 @@ def _claimed(row: Sequence[bytes | None], seal: Seal) -> Claim:
     )
 
 
-def _claim(row: DictRow, seal: Seal) -> Claim:
+def _claim(row: DictRow, cipher: Cipher) -> Claim:
     return Claim(
         run_id=row["run_id"],
         fence=row["fence"],
@@ -258,7 +258,7 @@ def _claim(row: DictRow, seal: Seal) -> Claim:
         event_type=row["event_type"],
         event_id=row["event_id"],
         generation=row["generation"],
-        payload=seal.open(bytes(row["payload"])),
+        payload=cipher.open(bytes(row["payload"])),
         fails=row["fails"],
         takeovers=row["takeovers"],
         headers=headers_from(row["headers"]),

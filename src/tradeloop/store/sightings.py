@@ -78,7 +78,7 @@ class Sightings:
             event_type=row["event_type"],
             subject=row["subject"],
             desk=row["desk"],
-            payload=self._database.seal.open(bytes(row["payload"])),
+            payload=self._database.cipher.open(bytes(row["payload"])),
             headers=[(name, value) for name, value in row["headers"]],
             sightings=[first, *doubles],
         )

@@ -25,11 +25,11 @@ from tradeloop.gate.allowed import Allowed
 from tradeloop.gate.policy import PolicySource
 from tradeloop.store.approvals import PostgresApprovals
 from tradeloop.store.checkpoints import CheckpointStore
+from tradeloop.store.cipher import Cipher
 from tradeloop.store.database import Database
 from tradeloop.store.effects import PostgresEffects
 from tradeloop.store.inbox import PostgresInbox
 from tradeloop.store.runs import PostgresRuns
-from tradeloop.store.seal import Seal
 from tradeloop.workflow import GraphContext, GraphState, act
 
 TOPIC = UUID("00000000-0000-0000-0000-0000000000ac")
@@ -99,7 +99,7 @@ class House:
     people: Directory = field(default_factory=lambda: Directory(ANNA, BEN))
     target: Target = field(default_factory=Target)
     arrivals: Arrivals = field(default_factory=Arrivals)
-    seal: Seal | None = None
+    cipher: Cipher | None = None
 
     @property
     def approvals(self) -> PostgresApprovals:
@@ -112,7 +112,7 @@ class House:
     @asynccontextmanager
     async def working(self, workflow: Workflow) -> AsyncIterator[Worker]:
         async with AsyncExitStack() as stack:
-            database = await stack.enter_async_context(Database(self.database_url, seal=self.seal))
+            database = await stack.enter_async_context(Database(self.database_url, cipher=self.cipher))
             saver = await stack.enter_async_context(CheckpointStore(database))
             gate = Gate(PolicySource(self.policy), PostgresApprovals(database), self.people)
             known = {workflow.event_type: workflow}

@@ -14,8 +14,8 @@ from langgraph.checkpoint.conformance import checkpointer_test, validate
 from tradeloop.errors import SettingInvalid
 from tradeloop.store.approvals import PostgresApprovals
 from tradeloop.store.checkpoints import CheckpointStore
+from tradeloop.store.cipher import OPEN, Cipher
 from tradeloop.store.database import Database
-from tradeloop.store.seal import OPEN, Seal
 from tradeloop.store.sightings import Sightings
 
 WORD = "Wintergreen"
@@ -31,12 +31,12 @@ SELECT string_agg(t, ' ') AS text FROM (
 
 
 @pytest.fixture
-def seal() -> Seal:
-    return Seal((secrets.token_bytes(32),))
+def cipher() -> Cipher:
+    return Cipher((secrets.token_bytes(32),))
 
 
-async def test_the_saver_conforms_in_full_with_encryption_on(database_url: str, seal: Seal) -> None:
-    async with Database(database_url, seal=seal) as database:
+async def test_the_saver_conforms_in_full_with_encryption_on(database_url: str, cipher: Cipher) -> None:
+    async with Database(database_url, cipher=cipher) as database:
 
         @checkpointer_test(name="tradeloop, encrypted")
         async def ours() -> AsyncGenerator[BaseCheckpointSaver[str], None]:
@@ -48,10 +48,10 @@ async def test_the_saver_conforms_in_full_with_encryption_on(database_url: str, 
     assert report.conformance_level() == "FULL"
 
 
-async def test_a_waiting_run_can_be_answered_and_not_read(database_url: str, tmp_path: Path, seal: Seal) -> None:
+async def test_a_waiting_run_can_be_answered_and_not_read(database_url: str, tmp_path: Path, cipher: Cipher) -> None:
     policy = tmp_path / "gate.yaml"
-    async with Database(database_url, seal=seal) as database:
-        house = House(database_url, database, policy, seal=seal)
+    async with Database(database_url, cipher=cipher) as database:
+        house = House(database_url, database, policy, cipher=cipher)
         house.says(PLAIN)
         async with house.working(gated_workflow()):
             sent = wish(fact={"sentence": WORD}, note=WORD)
@@ -72,7 +72,7 @@ async def test_a_waiting_run_can_be_answered_and_not_read(database_url: str, tmp
 
 def test_what_was_written_before_and_with_an_earlier_key_is_read() -> None:
     first, second = secrets.token_bytes(32), secrets.token_bytes(32)
-    old, new = Seal((first,)), Seal((second, first))
+    old, new = Cipher((first,)), Cipher((second, first))
     assert new.open(b'{"clear": 1}') == b'{"clear": 1}'
     for data in (b"x", b"", b"{}" * 1000):
         assert new.open(old.close(data)) == data
@@ -84,18 +84,18 @@ def test_what_was_written_before_and_with_an_earlier_key_is_read() -> None:
 
 
 def test_altered_bytes_and_foreign_keys_are_told_and_never_opened() -> None:
-    seal = Seal((secrets.token_bytes(32),))
-    closed = bytearray(seal.close(b"an event"))
+    cipher = Cipher((secrets.token_bytes(32),))
+    closed = bytearray(cipher.close(b"an event"))
     closed[-1] ^= 1
     with pytest.raises(SettingInvalid, match="altered"):
-        seal.open(bytes(closed))
+        cipher.open(bytes(closed))
     with pytest.raises(SettingInvalid, match="does not have"):
-        Seal((secrets.token_bytes(32),)).open(seal.close(b"an event"))
-    name, secret = seal.encrypt(b"state")
+        Cipher((secrets.token_bytes(32),)).open(cipher.close(b"an event"))
+    name, secret = cipher.encrypt(b"state")
     with pytest.raises(SettingInvalid, match="altered"):
-        seal.decrypt(name, secret[:-1] + bytes([secret[-1] ^ 1]))
+        cipher.decrypt(name, secret[:-1] + bytes([secret[-1] ^ 1]))
     with pytest.raises(SettingInvalid, match="not ours"):
-        seal.decrypt("aes", secret)
+        cipher.decrypt("aes", secret)
 
 
 @pytest.mark.parametrize("text", ["", "zz", "ab" * 16, "# only a remark\n"])
@@ -103,7 +103,7 @@ def test_a_file_that_holds_no_key_is_refused_without_a_word_of_it(tmp_path: Path
     path = tmp_path / "keys"
     path.write_text(text)
     with pytest.raises(SettingInvalid) as refused:
-        Seal.from_file(path)
+        Cipher.from_file(path)
     assert text.strip() == "" or text.strip() not in str(refused.value)
     with pytest.raises(SettingInvalid):
-        Seal.from_file(tmp_path / "absent")
+        Cipher.from_file(tmp_path / "absent")

@@ -27,7 +27,7 @@ SEALED: Final = "$sealed"
 SETTING: Final = "TRADELOOP_ENCRYPTION_KEY_FILE"
 
 
-class Seal(CipherProtocol):
+class Cipher(CipherProtocol):
     """Keys, of which the first closes and all open. Without keys nothing is closed, and only clear text opens.
 
     Events are sealed by AES-SIV (RFC 5297): equal events have equal bytes, which is how an id that comes again with
@@ -40,7 +40,7 @@ class Seal(CipherProtocol):
         self._first = _id_of(keys[0]) if keys else b""
 
     @classmethod
-    def from_file(cls, path: Path | None) -> Seal:
+    def from_file(cls, path: Path | None) -> Cipher:
         """The keys of a file, 32 bytes as 64 hex digits a line, the one in use first; of None no keys.
 
         Raises:
@@ -63,7 +63,7 @@ class Seal(CipherProtocol):
         return bool(self._first)
 
     def close(self, data: bytes) -> bytes:
-        """Seal; equal data give equal bytes."""
+        """Cipher; equal data give equal bytes."""
         if not self._first or data.startswith(MAGIC):
             return data
         return MAGIC + self._first + self._keys[self._first].siv.encrypt(data or b"\x00", [MAGIC, bytes([not data])])
@@ -144,5 +144,5 @@ def _id_of(key: bytes) -> bytes:
     return digest.finalize()[:ID_BYTES]
 
 
-OPEN: Final = Seal()
+OPEN: Final = Cipher()
 """Nothing is encrypted."""
