@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final  # Any: JSON
 
 from tradeloop.bench.figures import Figure, spread
+from tradeloop.bench.paint import measure_paint
 from tradeloop.bench.report import Leg
 from tradeloop.bench.stage import say, settings_for
 from tradeloop.domain.people import Principal, Role
@@ -58,6 +59,8 @@ def measure(home: Path, size: Size) -> Leg:
             leg.add(f"{kind} at {size.rate:g}/s", spread(load["took_ms"][kind], "ms"))
         bad = _errors(steady) + _errors(load)
         leg.aim(f"{size.rate:g} requests a second for {size.seconds:g} s with no error", met=not bad)
+        say("api: first paint of the web page")
+        measure_paint(leg, url, keys[0], 20 if size.seconds >= 30 else 3)
         if bad:
             leg.notes.append(f"answers: {load['statuses']}")
     return leg
