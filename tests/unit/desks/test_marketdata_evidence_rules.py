@@ -126,6 +126,15 @@ def test_md13_sets_a_bar_aside_that_moves_away_and_back_alone() -> None:
     assert decision.action.params["quarantined"] == [9]
 
 
+def test_md13_leaves_a_true_day_against_which_the_other_source_is_wrong_to_a_person() -> None:
+    data, other = month("2015-09"), month("2015-09")["bars"]
+    other[3] = scaled(other[3], 1.0226)  # the index fell by 1.5 % and rose by 2.5 % the day after; there it did not
+
+    decision, facts = answer(with_second(data, other))
+    assert [(f.rule, f.dates, f.confirmed) for f in facts.findings] == [("MD13", ("2015-09-04",), None)]
+    assert decision.outcome == "ESCALATE"
+
+
 @pytest.mark.parametrize(("factor", "fires"), [(1.004, False), (1.006, True), (0.996, False), (0.994, True)])
 def test_md13_fires_beyond_50_basis_points(factor: float, fires: bool) -> None:
     data = july()

@@ -110,11 +110,13 @@ def _run_finding(past: History, run: list[int], scaled: Floats, limits: Threshol
     comes_back = first > 0 and after < len(past) and math.isfinite(theirs[first - 1] + theirs[after])
     usable = np.isfinite(past.returns)
     scale = spread(past.returns, usable, first, limits)
-    is_large = scale is not None and abs(float(ours[worst] - theirs[worst])) >= limits.second_source_odd_mad * scale[1]
-    if comes_back and is_large:
+    if comes_back and scale is not None:
+        odd = limits.second_source_odd_mad * scale[1]
         away, back = ours[first] - ours[first - 1], ours[after] - ours[after - 1]
         other_away, other_back = theirs[first] - theirs[first - 1], theirs[after] - theirs[after - 1]
-        if away * back < 0 and abs(away) > abs(other_away) and abs(back) > abs(other_back):
+        # Each by itself, and the distance: a true day of ordinary size is ours too, and the other source may be wrong.
+        is_large = min(abs(away), abs(back), abs(float(ours[worst] - theirs[worst]))) >= odd
+        if is_large and away * back < 0 and abs(away) > abs(other_away) and abs(back) > abs(other_back):
             told += "; ours moves away and back, the other does not"
             return finding.model_copy(update={"confirmed": False, "sentence": told, "other": float(past.second[worst])})
     return finding.model_copy(update={"other": float(past.second[worst])})
