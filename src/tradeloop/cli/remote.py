@@ -14,7 +14,7 @@ from typing import Any, Final, Self  # Any: JSON
 import httpx
 
 from tradeloop import errors
-from tradeloop.cli.output import OUTPUT
+from tradeloop.cli.output import OUTPUT, note
 
 URL: Final = r"https?://[^/\s@]+/?"
 TIMEOUT_S: Final = 35.0
@@ -165,9 +165,10 @@ def url_of() -> str:
 def _key_for(url: str) -> str:
     from tradeloop.cli.context import stack_settings
 
-    path = stack_settings().api_key_file
+    settings = stack_settings()
+    path = settings.api_key_file
     if path is None:
-        kept = _kept().get(url)
+        kept = _kept().get(url) or _local_key(settings.home, url)
         if not kept:
             raise errors.Unauthenticated(
                 f"there is no key for {url}.", hint="tradeloop login, or TRADELOOP_API_KEY_FILE names a file with it"
@@ -180,6 +181,19 @@ def _key_for(url: str) -> str:
     if not key or not key.isascii() or not key.isprintable():
         raise errors.SettingInvalid(f"{path} holds no key.", where="TRADELOOP_API_KEY_FILE")
     return key
+
+
+def _local_key(home: Path, url: str) -> str:
+    """On a stack of this machine: the key of the first of its two people; empty elsewhere."""
+    from tradeloop.stack import addresses
+    from tradeloop.stack.people import PEOPLE, folder_of
+
+    path = folder_of(home) / f"{PEOPLE[0].name}.key"
+    if addresses(home).get("api_url", "").rstrip("/") != url or not path.exists():
+        return ""
+    other = folder_of(home) / f"{PEOPLE[1].name}.key"
+    note(f"as {PEOPLE[0].name}, of the local stack (as {PEOPLE[1].name}: TRADELOOP_API_KEY_FILE={other})")
+    return path.read_text().strip()
 
 
 def keep(url: str, key: str) -> Path:
