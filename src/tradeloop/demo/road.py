@@ -238,9 +238,10 @@ def _event_leg(batch: Batch, view: RunView, announced_at: datetime) -> Leg:
 
 
 def _graph_leg(batch: Batch, view: RunView, steps: list[Step]) -> Leg:
-    names = ["+".join(step.nodes) for step in steps] + ["record"]
+    waits = view.state is RunState.PARKED
+    names = ["+".join(step.nodes) for step in steps] + ([] if waits else ["record"])
     by = "no model set: decided by policy" if view.decision and view.decision.decided_by == "policy" else ""
-    words = f"{' '.join(f'{name} ✓' for name in names)}    {by}".rstrip()
+    words = f"{' '.join(f'{name} ✓' for name in names)}{' act ◷' if waits else ''}    {by}".rstrip()
     return Leg(batch.name, "graph", words, None, {"steps": names, "graph_version": view.graph_version})
 
 

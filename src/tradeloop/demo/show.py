@@ -116,6 +116,9 @@ def _tell_end(
     first = str(views[0].decision_id)[:8] if views else "ID"
     lines = [
         f"Look: {settings.airflow_url}   (user admin; its password: {settings.home}/airflow/passwords.json)",
+        f"      {settings.api_url}   the page: sign in with a key of {settings.home}/keys"
+        if settings.api_url
+        else "      tradeloop api serves the page",
         f"      tradeloop runs show {first}     tradeloop runs list     tradeloop audit capture --since 1h",
         f"Event on Kafka to decision recorded: median {median_ms} ms.  "
         + (
