@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from playwright.async_api import Page, expect
-from premises import ANNA, BEN, DORA, Premises, needs
+from premises import ANNA, BEN, CONTEXT, DORA, Premises, needs
 
 from conftest import Visit, pictured
 from tradeloop.domain.approvals import ApprovalState, ApprovalStep, Pattern
@@ -139,7 +139,9 @@ async def test_an_answer_that_comes_late_gets_409_in_the_box(visit: Visit, premi
 async def test_a_changed_action_gets_412_the_difference_and_the_reason_offered(
     visit: Visit, premises: Premises
 ) -> None:
-    asked = premises.ask()
+    # No fact against it: the changed action would be of tier 2, and want a fact that this page has no box for.
+    facts = [fact for fact in CONTEXT["facts"] if not fact.get("against")]
+    asked = premises.ask(context={**CONTEXT, "facts": facts})
     stale = await visit.page("anna.k", f"/approvals/{asked.approval_id}")
     await stale.evaluate(
         "document.querySelector('#answer').removeAttribute('hx-get'); htmx.process(document.body, true)"

@@ -15,7 +15,7 @@ from tradeloop.engine.rehearsal import rehearse
 from tradeloop.gate import faces
 from tradeloop.gate.policy import PolicySource
 from tradeloop.store.checkpoints import CheckpointStore
-from tradeloop.store.cipher import Seal
+from tradeloop.store.cipher import Cipher
 from tradeloop.store.database import Database
 
 RULES = """
@@ -46,8 +46,8 @@ async def test_p1_p2_one_agent_goes_on_with_routine_and_rests_where_policy_says_
 
 
 async def test_2a_2b_p4_a_question_survives_its_worker_and_is_resumed_by_another(house: House) -> None:
-    house.cipher = Seal((secrets.token_bytes(32),))
-    async with Database(house.database_url, seal=house.cipher) as sealed:
+    house.cipher = Cipher((secrets.token_bytes(32),))
+    async with Database(house.database_url, cipher=house.cipher) as sealed:
         house.database = sealed
         async with house.working(gated_workflow()):
             house.arrivals.put(wish(params={"rows": 3}, fact={"sentence": "Wintergreen"}))
