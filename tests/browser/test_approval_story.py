@@ -6,8 +6,8 @@ import re
 
 from playwright.async_api import Page, expect
 from premises import ANNA, BEN, CONTEXT, DORA, Premises, needs
+from visiting import Visit, pictured
 
-from conftest import Visit, pictured
 from tradeloop.domain.approvals import ApprovalState, ApprovalStep, Pattern
 
 REASON = "feed B says 68.92, so the rows are held"

@@ -6,8 +6,8 @@ from typing import Any
 
 from playwright.async_api import Page
 from premises import ANNA, BEN, Premises, needs
+from visiting import Visit
 
-from conftest import Visit
 from tradeloop import Action
 from tradeloop.bench.desks.attacks import ATTACKS
 from tradeloop.web.spelling import spelled

@@ -9,8 +9,8 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page
 from premises import BEN, Premises, needs
+from visiting import Visit, pictured
 
-from conftest import Visit, pictured
 from tradeloop.domain.approvals import Pattern
 
 PAGE_BYTES = 60_000

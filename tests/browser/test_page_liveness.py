@@ -7,8 +7,7 @@ import re
 
 from playwright.async_api import expect
 from premises import BEN, Premises, needs
-
-from conftest import Visit, pictured
+from visiting import Visit, pictured
 
 WINDOWS = 16
 

@@ -7,8 +7,8 @@ import re
 import pytest
 from playwright.async_api import expect
 from premises import PEOPLE, Premises
+from visiting import Visit
 
-from conftest import Visit
 from tradeloop.api.app import create_app
 from tradeloop.web import roles
 

@@ -23,7 +23,7 @@ async def bundle_of(services: Services, view: RunView) -> bytes:
     try:
         _, content = await make_bundle(services.database, str(view.run_id), keys)
     except NotYet as problem:
-        raise Refusal(503, "not_sealed", problem.message, headers={"Retry-After": "5"}) from problem
+        raise Refusal(409, "not_sealed", problem.message, headers={"Retry-After": "5"}) from problem
     return content
 
 

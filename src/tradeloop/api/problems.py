@@ -39,7 +39,7 @@ STATUSES: Final[Mapping[type[errors.TradeloopError], tuple[int, str]]] = {
     errors.EventInvalid: (422, "invalid"),
     errors.GateFull: (503, "gate_full"),
     errors.GateClosed: (503, "gate_closed"),
-    errors.NotYet: (503, "not_sealed"),
+    errors.NotYet: (409, "not_sealed"),
     errors.SwitchedOff: (409, "switched_off"),
     errors.PartUnreachable: (503, "unreachable"),
     errors.SettingInvalid: (503, "setting_invalid"),

@@ -37,6 +37,7 @@ KINDS: Final[Mapping[str, type[errors.TradeloopError]]] = {
     "unreachable": errors.PartUnreachable,
     "setting_invalid": errors.PartUnreachable,
     "too_many": errors.PartUnreachable,
+    "not_sealed": errors.PartUnreachable,
 }
 """By code: the error that a command ends with; what is not here is a wrong word of the caller's."""
 

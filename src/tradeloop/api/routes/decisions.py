@@ -48,7 +48,7 @@ async def get_decision(request: Request, decision_id: UUID) -> RunModel:
     "/decisions/{decision_id}/bundle.zip",
     response_class=Response,
     responses={
-        **reading(404),
+        **reading(404, 409),
         200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}},
     },
 )
