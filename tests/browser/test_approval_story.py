@@ -189,6 +189,7 @@ async def test_tier_three_wants_the_digits_and_two_people_who_do_not_sway_one_an
     await second.get_by_label("I rely on F-02").check()
     await second.locator("#last-four").fill(asked.digest[-4:])
     await answered(second, "Approve")
+    await expect(second.locator("#h-answer")).to_have_text("Recorded")
     await expect(second.locator("#answer")).to_contain_text("released once")
     assert premises.get(asked).state is ApprovalState.APPROVED
     await second.reload()
