@@ -53,7 +53,17 @@ def test_the_doctor_finds_everything_well(airflow_stack: Stack) -> None:
     found = findings(out)
     wrong = [finding for part in found.values() for finding in part if not finding["is_well"]]
     assert (code, wrong, err) == (0, [], "")
-    assert found.keys() == {"settings", "postgres", "kafka", "airflow", "processes", "workflows", "models", "machine"}
+    assert found.keys() == {
+        "settings",
+        "postgres",
+        "kafka",
+        "api",
+        "airflow",
+        "processes",
+        "workflows",
+        "models",
+        "machine",
+    }
     assert any("fast lane on" in finding["words"] for finding in found["airflow"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import dag, task
@@ -33,6 +34,8 @@ def asking_people() -> None:
         task_id="silent",
         data={"outcome": "START", "acts": "silent {{ run_id }}"},
         on_silence="policy",
+        retries=3,  # as a firm has it: a service that is busy for a moment is asked again, and nothing is asked twice
+        retry_delay=timedelta(seconds=1),
         **{**QUESTION, "timeout": 5},
     )
     AskAgentOperator(task_id="skips", data={"outcome": "REFETCH"}, skip_on=["REFETCH"], deferrable=False, **QUESTION)
