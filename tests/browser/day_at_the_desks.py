@@ -16,7 +16,8 @@ from tradeloop.domain.records import Received
 from tradeloop.engine.gate import Gate
 from tradeloop.engine.intake import Intake
 from tradeloop.engine.runner import Runner
-from tradeloop.engine.worker import Worker, WorkerOptions
+from tradeloop.engine.worker import Worker
+from tradeloop.engine.workload import WorkerOptions
 from tradeloop.gate.policy import PolicySource
 from tradeloop.store.approvals import PostgresApprovals
 from tradeloop.store.checkpoints import CheckpointStore

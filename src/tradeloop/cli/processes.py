@@ -137,7 +137,8 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
     from tradeloop.engine.gate import Gate
     from tradeloop.engine.intake import Intake
     from tradeloop.engine.runner import Runner
-    from tradeloop.engine.worker import Worker, WorkerOptions
+    from tradeloop.engine.worker import Worker
+    from tradeloop.engine.workload import WorkerOptions
     from tradeloop.gate.policy import PolicySource
     from tradeloop.kafka.consumer import KafkaSource
     from tradeloop.llm.opening import open_gateway

@@ -51,8 +51,8 @@ class Reply(dict[str, Any]):
 class Remote:
     """Calls the API with a key. Use it as a context.
 
-    Every call raises the errors of errors.py that the API's problem stands for: Unauthenticated, Forbidden, NotFound,
-    Settled, AnswerRefused and its kinds, UsageInvalid, PartUnreachable.
+    Every call raises the error that the API's problem stands for: Unauthenticated, Forbidden, NotFound, Settled,
+    AnswerRefused and its kinds, UsageInvalid, PartUnreachable.
     """
 
     def __init__(self, url: str, key: str, *, transport: httpx.BaseTransport | None = None) -> None:

@@ -6,14 +6,12 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar  # Any: what a coroutine sends and receives
+from typing import Any, Final, TypeVar  # Any: what a coroutine sends and receives
 from uuid import UUID, uuid4
 
 import structlog
 
-from tradeloop.domain.records import Received
 from tradeloop.domain.runs import Claim, Outcome, RunState
 from tradeloop.engine.asking import RunAsks
 from tradeloop.engine.intake import Intake, Item
@@ -23,6 +21,7 @@ from tradeloop.engine.runner import Runner
 from tradeloop.engine.slots import Slots
 from tradeloop.engine.tasks import end_tasks, until_set
 from tradeloop.engine.threads import ThreadKeeper
+from tradeloop.engine.workload import Source, WorkerOptions
 from tradeloop.errors import (
     CrashLoop,
     DatabaseUnreachable,
@@ -59,33 +58,6 @@ UNWIND_S: Final = 5.0
 """How long cancelled runs and the last records may take at the end; longer only delays the takeover."""
 RESUME_BELOW: Final = 0.8
 """Share of the backlog's bound below which intake goes on."""
-
-
-class Source(Protocol):
-    """Where batches come from."""
-
-    async def batch(self) -> list[Received]:
-        """The next records; waits until there are some."""
-        ...
-
-    def done(self, batch: Sequence[Received]) -> None:
-        """The batch is durable."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerOptions:
-    """What a worker may take on."""
-
-    desks: tuple[str, ...]
-    decisions_topic: str
-    concurrency: int = 32
-    lease_s: float = 15.0
-    drain_s: float = 20.0
-    """How long runs in hand may go on after the stop."""
-    build: str = ""
-    backlog: int = 50_000
-    """Queued runs from which on intake pauses: the broker keeps the rest."""
 
 
 class Worker:

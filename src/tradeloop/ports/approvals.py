@@ -34,8 +34,8 @@ class Ask:
 class Approvals(Protocol):
     """Approvals and their votes. Every change is one transaction that also writes its audit record.
 
-    Answers raise (errors.py): NotFound; AnswerTooLate (it is closed; says by whom and how); AnswerStale (other digest
-    or version; names the newer one); AnswerForbidden (no authority, own request, voted before; says why and who can);
+    Answers raise NotFound; AnswerTooLate (it is closed; says by whom and how); AnswerStale (other digest or version;
+    names the newer one); AnswerForbidden (no authority, own request, voted before; says why and who can);
     AnswerInvalid (reason, facts or last four digits are missing).
     """
 

@@ -9,7 +9,7 @@ from typing import Final
 from langgraph.checkpoint.base import BaseCheckpointSaver
 
 from tradeloop import ports
-from tradeloop.engine.worker import Source
+from tradeloop.engine.workload import Source
 
 PORTS: Final[dict[str, tuple[type, str]]] = {
     "Source": (Source, "tradeloop.kafka.consumer:KafkaSource"),

@@ -27,7 +27,8 @@ from tradeloop.engine import worker as worker_module
 from tradeloop.engine.intake import Intake
 from tradeloop.engine.relay import Relay
 from tradeloop.engine.runner import Runner
-from tradeloop.engine.worker import Worker, WorkerOptions
+from tradeloop.engine.worker import Worker
+from tradeloop.engine.workload import WorkerOptions
 from tradeloop.errors import DatabaseUnreachable
 from tradeloop.kafka.consumer import KafkaSource
 from tradeloop.kafka.producer import KafkaPublisher

@@ -258,7 +258,8 @@ async def test_a_run_whose_outcome_is_unknown_waits_and_goes_on_with_a_persons_w
     from tradeloop.engine import worker as worker_module
     from tradeloop.engine.intake import Intake
     from tradeloop.engine.runner import Runner
-    from tradeloop.engine.worker import Worker, WorkerOptions
+    from tradeloop.engine.worker import Worker
+    from tradeloop.engine.workload import WorkerOptions
     from tradeloop.kafka.messages import to_record
     from tradeloop.testing.log import MemoryLog
     from tradeloop.testing.store import MemoryStore

@@ -18,7 +18,8 @@ from tradeloop.domain.records import Received, Record
 from tradeloop.engine.intake import Intake
 from tradeloop.engine.relay import Relay
 from tradeloop.engine.runner import Runner
-from tradeloop.engine.worker import Worker, WorkerOptions
+from tradeloop.engine.worker import Worker
+from tradeloop.engine.workload import WorkerOptions
 from tradeloop.kafka.messages import to_record
 from tradeloop.ports import Agents, Tools
 from tradeloop.testing.log import MemoryLog
