@@ -127,6 +127,10 @@ class LedgeredActing:
                         f"run wants {action.kind} {action.target}",
                         hint=f"tradeloop effects show {effect.key[:8]}",
                     )
+                if self._allowed is not None and effect.action.digest != action.digest:
+                    check(
+                        effect.action, self._allowed, self._claim.desk, asked=asked
+                    )  # an adopted one, as it is wanted now
                 if effect.state in (EffectState.EXECUTED, EffectState.FAILED):
                     view: dict[str, Any] | None = _settled_view(effect)
                 else:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import Enum
 from typing import Any, Final, Protocol  # Any: JSON of a graph
 
@@ -17,12 +18,13 @@ from tradeloop.domain.people import Principal
 from tradeloop.domain.runs import Claim
 from tradeloop.errors import GateClosed
 from tradeloop.gate.ballot import ended, has_authority, stricter
-from tradeloop.gate.policy import Circumstances, GatePolicy, PolicySource, requirement, reservations
+from tradeloop.gate.policy import Circumstances, GatePolicy, PolicySource, Reservation, requirement, reservations
 from tradeloop.ports import Approvals
 
 QUESTION: Final = "tradeloop"
 """Key of our own part of an interrupt's payload; the rest is LangChain's human-in-the-loop request."""
 ALLOWED_DECISIONS: Final = ("approve", "edit", "reject")
+NO_LIMIT: Final = Decimal("Infinity")
 MAX_INTERRUPTS: Final = 20
 """Questions of one node: a graph that asks more is in a loop."""
 
@@ -50,12 +52,9 @@ class Passage:
     """The gate's word on one action."""
 
     way: Way
-    action: Action
-    """What may be carried out: the graph's own, or what a person changed it into."""
     state: str = ""
-    """Refused: denied, rejected, expired or cancelled."""
+    """Refused: denied, rejected or expired."""
     reason: str = ""
-    approval: Approval | None = None
 
 
 class Gate:
@@ -123,40 +122,42 @@ class Gate:
                 against=any(fact.get("against") for fact in told.get("facts", ())),
                 session=event.workflow_run_id,
             )
-            wanted = await self._wanted(policy, claim, slot, action, around)
+            over = await self._reserved(reservations(policy, action, around), claim, slot)
+            wanted = await self._wanted(policy, claim, action, around, over)
             if wanted.pattern is Pattern.DENY:
                 if stood is not None and stood.state in (ApprovalState.PENDING, ApprovalState.APPROVED):
                     await self.approvals.void(stood.approval_id, f"policy denies it now, rule {wanted.rule}")
-                return Passage(Way.REFUSED, action, "denied", f"rule {wanted.rule} denies it: {wanted.why}", stood)
+                return Passage(Way.REFUSED, "denied", f"rule {wanted.rule} denies it: {wanted.why}")
             if stood is not None and stood.state is not ApprovalState.CANCELLED:
                 passage = await self._judge(stood, wanted)
                 if passage is not None:
+                    if passage.way is Way.RELEASED:  # what people allow beyond a limit takes of it all the same
+                        await self._reserved([replace(one, limit=NO_LIMIT) for one in over], claim, slot)
                     return passage
             elif stood is None and wanted.pattern is Pattern.NONE:
-                return Passage(Way.FREE, action)
+                return Passage(Way.FREE)
             if stood is not None and wanted.pattern is Pattern.NONE:
                 wanted = stood.requirement  # what was asked once stays with people
             interrupt(self._payload(event, slot, action, wanted, policy, told, stood))
         raise GateClosed(f"the graph asked {MAX_INTERRUPTS} questions in one step")
 
+    async def _reserved(self, wanted: Sequence[Reservation], claim: Claim, slot: str) -> list[Reservation]:
+        """Take the room of limits; returns those that have none."""
+        if not wanted:
+            return []
+        scopes = [(one.scope, one.amount, one.limit) for one in wanted]
+        full = await self.approvals.reserve(claim.run_id, slot, scopes)
+        return [one for one in wanted if one.scope in full]
+
     async def _wanted(
-        self, policy: GatePolicy, claim: Claim, slot: str, action: Action, around: Circumstances
+        self, policy: GatePolicy, claim: Claim, action: Action, around: Circumstances, over: Sequence[Reservation]
     ) -> Requirement:
-        held = reservations(policy, action, around)
-        over = []
-        if held:
-            full = await self.approvals.reserve(
-                claim.run_id, slot, [(one.scope, one.amount, one.limit) for one in held]
-            )
-            over = [one.rule for one in held if one.scope in full]
-        wanted = requirement(policy, action, around, over)
+        limits = [one.rule for one in over]
+        wanted = requirement(policy, action, around, limits)
         if wanted.pattern in (Pattern.NONE, Pattern.DENY) or not policy.raise_first_of_kind:
             return wanted
         first = await self.approvals.is_first(claim.desk, action)
-        around = Circumstances(
-            around.desk, around.asked, around.degraded, first, around.against, around.session, around.now
-        )
-        return requirement(policy, action, around, over)
+        return requirement(policy, action, replace(around, first_of_kind=first), limits)
 
     async def _judge(self, stood: Approval, wanted: Requirement) -> Passage | None:
         """What a question that was asked means now; None when it is (still or again) to be asked."""
@@ -164,15 +165,15 @@ class Gate:
             case ApprovalState.PENDING:
                 return None
             case ApprovalState.REJECTED | ApprovalState.EXPIRED:
-                return Passage(Way.REFUSED, stood.action, stood.state.value, ended(stood), stood)
+                return Passage(Way.REFUSED, stood.state.value, ended(stood))
             case ApprovalState.APPROVED:
                 reason = await self._holds_no_more(stood, wanted)
                 if not reason:
-                    return Passage(Way.RELEASED, stood.action, approval=stood)
+                    return Passage(Way.RELEASED)
                 await self.approvals.void(stood.approval_id, reason)
                 return None
             case _:  # it was carried out, or tried: the ledger knows
-                return Passage(Way.RELEASED, stood.action, approval=stood)
+                return Passage(Way.RELEASED)
 
     async def _holds_no_more(self, stood: Approval, wanted: Requirement) -> str:
         """Why an approval is not enough any more right before its release (mi-24 1f); empty when it is."""

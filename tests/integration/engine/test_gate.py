@@ -205,6 +205,10 @@ aggregates:
         found = await house.asked(2)
         assert len(house.target.calls) == 3
         assert {one.requirement.rule for one in found} == {"A1"}
+        await house.answer(found[0])
+        await house.ended(4)
+        house.arrivals.put(wish("small", params={"amount": "5.00"}))  # there was room for it before people allowed more
+        assert {one.subject for one in await house.asked(2)} == {found[1].subject, "small"}
 
 
 async def test_a_cancelled_run_takes_its_question_with_it(house: House) -> None:
