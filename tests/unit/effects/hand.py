@@ -11,6 +11,7 @@ from tradeloop.domain.actions import Effect
 from tradeloop.domain.records import Received
 from tradeloop.domain.runs import Claim, new_run_id
 from tradeloop.engine.effects import LedgeredActing
+from tradeloop.gate.allowed import Allowed
 from tradeloop.ports import Arrival
 from tradeloop.testing.store import MemoryStore
 
@@ -46,9 +47,9 @@ class Hand:
         (self.claim,) = await self.store.accept("g", self.owner, [run], [], 1)
         return self
 
-    def acting(self) -> LedgeredActing:
+    def acting(self, allowed: tuple[Allowed, ...] | None = None) -> LedgeredActing:
         effectors = {self.effector.kind: self.effector}
-        return LedgeredActing(self.store, effectors, self.owner, self.claim, DECISION, self.cause)
+        return LedgeredActing(self.store, effectors, self.owner, self.claim, DECISION, self.cause, allowed)
 
     async def perform(self, action: Action) -> dict[str, Any]:
         return await self.acting().perform("act", action)

@@ -8,15 +8,30 @@ from typing import Any
 
 import pytest
 from hand import Hand, event
+from pydantic import BaseModel, ConfigDict
 
 from tradeloop import Action, Decision, Workflow
 from tradeloop.domain.actions import Effect, EffectState, TargetClass
 from tradeloop.effects import EffectUnanswered
 from tradeloop.engine import effects
-from tradeloop.errors import ActionDiverged, DatabaseUnreachable, EffectInvalid, OutcomeUnknown
+from tradeloop.errors import (
+    ActionDiverged,
+    ActionForbidden,
+    DatabaseUnreachable,
+    EffectInvalid,
+    GateClosed,
+    OutcomeUnknown,
+)
+from tradeloop.gate.allowed import Allowed
 
 HOLD = Action(kind="hold", target="book", params={"amount": "12.40"})
 CLASSES = list(TargetClass)
+
+
+class Anything(BaseModel):
+    """Parameters that no test here is about."""
+
+    model_config = ConfigDict(extra="allow")
 
 
 class Killed(BaseException):
@@ -179,6 +194,16 @@ async def test_of_two_branches_that_differ_the_second_ends_or_adopts() -> None:
     assert f"effects show {hand.effect.key[:8]}" in caught.value.hint
     view = await hand.acting().perform("act", other, adopts=True)
     assert Action.model_validate(view["action"]) == HOLD
+
+
+async def test_what_only_a_person_may_allow_is_not_adopted_by_a_branch_that_asks_nobody() -> None:
+    hand = await of(TargetClass.BLIND)
+    lists = (Allowed("hold", HOLD.target, Anything, asked=True), Allowed("hold", "other", Anything))
+    with pytest.raises(GateClosed):  # it is written down, and there is nobody to ask here
+        await hand.acting(lists).perform("act", HOLD, asked=True)
+    with pytest.raises(ActionForbidden):
+        await hand.acting(lists).perform("act", Action(kind="hold", target="other"), adopts=True)
+    assert (hand.state, hand.effector.calls) == ("prepared", 0)
 
 
 async def test_an_answer_outlives_a_database_that_is_away_for_a_moment(
