@@ -7,6 +7,7 @@ export PYTHON
 SEED ?= 1
 KILLS ?= 30
 EVENTS ?= 500
+WORKERS ?= 2
 SCHEDULES ?= 20000
 
 .PHONY: help setup browser demo test coverage crash-points check format bench chaos model lock up down clean
@@ -14,7 +15,7 @@ SCHEDULES ?= 20000
 
 help:
 	@echo "make demo    show the road, from an Airflow task to the DAG run that it causes"
-	@echo "make test    pass the tests"
+	@echo "make test    pass the tests, by two at a time (WORKERS=0: one by one)"
 	@echo "make coverage measures all tests by branch; make crash-points kills and stops at every boundary"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make bench   run every benchmark"
@@ -33,10 +34,10 @@ browser: setup
 	@scripts/browser >/dev/null
 
 test: browser
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(ARGS)
 
 coverage: browser
-	@$(BIN)/python -m pytest --cov --cov-report=term-missing --cov-fail-under=95 $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --cov --cov-report=term-missing --cov-fail-under=95 $(ARGS)
 
 crash-points: setup
 	@CRASH_POINTS=all $(BIN)/python -m pytest tests/integration/engine/test_crash_points.py $(ARGS)

@@ -27,9 +27,20 @@ ROOT = Path(__file__).parents[1]
 EDGE = Path(__file__).parent / "integration" / "airflow"
 
 
+WHOLE_STACKS = ("acceptance", "browser", "chaos")  # folders whose tests start stacks of their own, or measure one
+WITH_SERVERS = ("conformance", "integration")  # folders whose tests share PostgreSQL, Kafka and a model server
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Airflow's users come last: once started it keeps half a core busy, whatever the other tests do."""
+    """Airflow's users come last: once started it keeps half a core busy, whatever the other tests do.
+
+    With two workers (`make test`) one has all stacks with Airflow, one at a time, and mostly waits for them; the other
+    has PostgreSQL and Kafka and what needs them; what needs no server goes by files to whoever is free.
+    """
     items.sort(key=_needs_airflow)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
 def _needs_airflow(item: pytest.Item) -> bool:
@@ -37,6 +48,13 @@ def _needs_airflow(item: pytest.Item) -> bool:
     chosen = parameters.params.values() if parameters else ()
     asks = any(isinstance(one, str) and one == "airflow" for one in chosen)  # of the conformance suites
     return asks or "airflow_stack" in getattr(item, "fixturenames", ())
+
+
+def _group(item: pytest.Item) -> str:
+    place = item.path.relative_to(Path(__file__).parent)
+    if place.parts[0] in WHOLE_STACKS or _needs_airflow(item):
+        return "stacks"
+    return "servers" if place.parts[0] in WITH_SERVERS else place.stem
 
 
 @pytest.fixture(scope="session")

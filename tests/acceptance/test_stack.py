@@ -326,4 +326,4 @@ def test_part_that_is_frozen_is_ended_all_the_same(home: Path) -> None:
 
 
 def own_settings(home: Path, **fields: Any) -> Settings:
-    return Settings(home=home, postgres_port=0, kafka_port=0, airflow_port=0, _env_file=None, **fields)
+    return Settings(home=home, postgres_port=0, kafka_port=0, airflow_port=0, api_port=0, _env_file=None, **fields)

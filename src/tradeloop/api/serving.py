@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import structlog
@@ -33,8 +33,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(settings: Settings, stop: asyncio.Event) -> None:
+async def serve(settings: Settings, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
     """Serve until `stop`; then take no new connection, end the streams, and finish what was begun.
+
+    `ready` is called once, when all is loaded and before the first request is taken.
 
     Raises:
         StackConflict: the port is taken.
@@ -54,6 +56,7 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
                 limit_concurrency=MOST_CONNECTIONS,
             )
             server = _Server(config)
+            ready()
             serving = asyncio.create_task(server.serve([listener]))
             while not server.started and not serving.done():
                 await asyncio.sleep(STARTED_POLL_S)

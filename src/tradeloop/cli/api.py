@@ -99,5 +99,6 @@ def _tell(found: dict[str, Any], *, as_json: bool) -> None:
 
 async def _api(settings: Settings, stop: Any) -> None:
     from tradeloop.api.serving import serve
+    from tradeloop.cli.processes import collect_seldom
 
-    await serve(settings, stop)
+    await serve(settings, stop, collect_seldom)

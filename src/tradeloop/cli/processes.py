@@ -85,7 +85,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-def _collect_seldom() -> None:
+def collect_seldom() -> None:
     """Leave out of every garbage collection what is there for good: modules, graphs, tables."""
     import gc
 
@@ -106,7 +106,7 @@ def _warm(each: Sequence[Callable[[], object]]) -> None:
                 warm()
             except Exception as problem:  # noqa: BLE001 - a desk's own code; its first event tells more
                 structlog.get_logger().warning("warming_failed", error=f"{type(problem).__name__}: {problem}")
-        _collect_seldom()
+        collect_seldom()
         structlog.get_logger().info("worker_warmed")
 
     threading.Thread(target=all_of_them, name="warm", daemon=True).start()
@@ -192,7 +192,7 @@ async def _worker(settings: Settings, stop: asyncio.Event) -> None:
         try:
             intake = Intake(inbox, settings.group, desks, dict(reversed(runner.versions)), runner.parsed)
             runs = PostgresRuns(database, settings.dead_letters_topic)
-            _collect_seldom()
+            collect_seldom()
             _warm([workflow.warm for workflow in workflows.values() if workflow.warm])
             await Worker(source, intake, runs, runner, options).run(stop)
         finally:

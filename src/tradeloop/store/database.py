@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
-from tradeloop.errors import DatabaseUnreachable, SettingInvalid
+from tradeloop.errors import DatabaseUnreachable, SettingInvalid, TradeloopError
 
 if TYPE_CHECKING:
     from tradeloop.settings import Settings
@@ -51,6 +52,8 @@ IDLE_CHECK_S: Final = 1.0
 """A connection that was not used for so long is asked whether it lives: a server that was started again meanwhile
 would otherwise cost the next call its answer."""
 CHECK_S: Final = 5
+HINT_S: Final = 1.0
+"""How long the end waits for the last hint; who listens looks by itself."""
 
 T = TypeVar("T")
 Pool = AsyncConnectionPool[psycopg.AsyncConnection[DictRow]]
@@ -121,6 +124,8 @@ class Database:
         self.url = url
         self._cipher = cipher
         self._lines: dict[str, Line] = {}
+        self._hints: dict[str, asyncio.Task[None]] = {}
+        self._hinted_again: set[str] = set()
         self.pool: Pool = AsyncConnectionPool(
             url,
             connection_class=psycopg.AsyncConnection[DictRow],
@@ -157,7 +162,29 @@ class Database:
     ) -> None:
         for line in self._lines.values():
             await line.close()
+        if self._hints:
+            await asyncio.wait(set(self._hints.values()), timeout=HINT_S)
         await self.pool.close()
+
+    def hint(self, channel: str) -> None:
+        """Notify those who listen on the channel, soon: what they wait for is committed; they look by themselves, too.
+
+        A notification within a transaction makes every commit of the database wait for the one before, its write to
+        the disk too (PostgreSQL keeps notifications in the order of commits).
+        """
+        if channel in self._hints:
+            self._hinted_again.add(channel)
+            return
+        task = asyncio.get_running_loop().create_task(self._notify(channel))
+        self._hints[channel] = task
+        task.add_done_callback(lambda _: self._hints.pop(channel, None))
+
+    async def _notify(self, channel: str) -> None:
+        self._hinted_again.add(channel)
+        while channel in self._hinted_again:
+            self._hinted_again.discard(channel)
+            with contextlib.suppress(TradeloopError, psycopg.Error):
+                await self.rows("SELECT pg_notify(%s, '')", (channel,))
 
     @property
     def cipher(self) -> Cipher:

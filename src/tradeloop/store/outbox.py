@@ -62,9 +62,8 @@ class PostgresOutbox:
     async def append(self, record: Record) -> None:
         """Add a record of an effect, and wake the relay."""
         await self._database.rows(
-            "WITH added AS (INSERT INTO outbox (lane, topic, key, value, headers) "
-            "VALUES (outbox_lane(%(key)s), %(topic)s, %(key)s, %(value)s, %(headers)s) RETURNING 1) "
-            "SELECT pg_notify('tradeloop_outbox', '') FROM added",
+            "INSERT INTO outbox (lane, topic, key, value, headers) "
+            "VALUES (outbox_lane(%(key)s), %(topic)s, %(key)s, %(value)s, %(headers)s)",
             {
                 "topic": record.topic,
                 "key": record.key,
@@ -72,6 +71,7 @@ class PostgresOutbox:
                 "headers": header_json(record.headers),
             },
         )
+        self._database.hint("tradeloop_outbox")
 
     async def remove(self, ids: Sequence[int]) -> None:
         """Forget rows whose publication was acknowledged."""

@@ -54,6 +54,7 @@ class Triggers:
             ),
         )
         assert row is not None  # noqa: S101 - the function returns a row on every way
+        self._database.hint("tradeloop_outbox")
         return Triggered(row["first"], row["digest"])
 
     async def find(self, event_id: UUID) -> OnItsWay | None:
