@@ -273,7 +273,7 @@ def audit(
         int, typer.Option(min=0, help="How many random changes of the tables are tried; 0: none.")
     ] = 1000,
     records: Annotated[int, typer.Option(min=0, help="How many records are verified; 0: none.")] = 1_000_000,
-    pairs: Annotated[int, typer.Option(min=0, help="Pairs of runs with and without the chain; 0: none.")] = 12,
+    pairs: Annotated[int, typer.Option(min=0, help="Pairs of runs with and without the chain; 0: none.")] = 30,
     seed: Annotated[int, typer.Option(help="Seed of the changes.")] = 1,
     as_json: JsonAlone = False,
 ) -> None:
