@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tradeloop.bench import capture, checkpoints, single
+from tradeloop.bench import capture
 from tradeloop.bench.capture import FULL, QUICK, Size
 from tradeloop.bench.report import Leg
 from tradeloop.cli import build_app
@@ -93,24 +93,3 @@ def test_a_signal_ends_the_benchmark_and_removes_its_folder() -> None:
     assert (code, lines) == (130, [])
     assert not Path(asked[0][0]).exists()
     assert signal.getsignal(signal.SIGTERM) is earlier
-
-
-def test_all_means_every_leg_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(capture.LEGS, "call")
-    others: list[bool] = []
-    monkeypatch.setattr(checkpoints, "run", lambda _, *, quick, json_alone: others.append(quick and json_alone))
-
-    singles: list[str] = []
-
-    def single_run(name: str, *_: object, **__: object) -> Leg:
-        singles.append(name)
-        return Leg(name, name)
-
-    monkeypatch.setattr(single, "run", single_run)
-
-    code, _, _ = bench("all", "--quick", "--json")
-
-    assert singles == ["decisions", "latency", "growth", "workers", "gate", "api"]
-    assert [name for name, _ in asked] == ["hook", "missing", "runs"]
-    assert others == [True]
-    assert code == 1
