@@ -34,10 +34,10 @@ browser: setup
 	@scripts/browser >/dev/null
 
 test: browser
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 coverage: browser
-	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --cov --cov-report=term-missing --cov-fail-under=95 $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --no-loadscope-reorder --cov --cov-report=term-missing --cov-fail-under=95 $(ARGS)
 
 crash-points: setup
 	@CRASH_POINTS=all $(BIN)/python -m pytest tests/integration/engine/test_crash_points.py $(ARGS)

@@ -6,12 +6,13 @@ import shutil
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any  # Any: a logger of xdist's
 from uuid import uuid4
 
 import psycopg
 import pytest
 
+from sharing import Sharing
 from tradeloop.settings import Settings
 from tradeloop.store.database import Database
 from tradeloop.store.migrations import migrate
@@ -27,20 +28,14 @@ ROOT = Path(__file__).parents[1]
 EDGE = Path(__file__).parent / "integration" / "airflow"
 
 
-WHOLE_STACKS = ("acceptance", "browser", "chaos")  # folders whose tests start stacks of their own, or measure one
-WITH_SERVERS = ("conformance", "integration")  # folders whose tests share PostgreSQL, Kafka and a model server
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Sharing:
+    """How `make test` shares the tests between two workers."""
+    return Sharing(config, log)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Airflow's users come last: once started it keeps half a core busy, whatever the other tests do.
-
-    With two workers (`make test`) one has all stacks with Airflow, one at a time, and mostly waits for them; the other
-    has PostgreSQL and Kafka and what needs them; what needs no server goes by files to whoever is free.
-    """
+    """Airflow's users come last: once started it keeps half a core busy, whatever the other tests do."""
     items.sort(key=_needs_airflow)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
 
 
 def _needs_airflow(item: pytest.Item) -> bool:
@@ -48,13 +43,6 @@ def _needs_airflow(item: pytest.Item) -> bool:
     chosen = parameters.params.values() if parameters else ()
     asks = any(isinstance(one, str) and one == "airflow" for one in chosen)  # of the conformance suites
     return asks or "airflow_stack" in getattr(item, "fixturenames", ())
-
-
-def _group(item: pytest.Item) -> str:
-    place = item.path.relative_to(Path(__file__).parent)
-    if place.parts[0] in WHOLE_STACKS or _needs_airflow(item):
-        return "stacks"
-    return "servers" if place.parts[0] in WITH_SERVERS else place.stem
 
 
 @pytest.fixture(scope="session")
