@@ -8,8 +8,9 @@ from urllib.parse import quote
 
 from pydantic import JsonValue
 
+from tradeloop.airflow.ballot_text import ELSEWHERE
 from tradeloop.airflow.client import PAGE, AirflowClient, moment
-from tradeloop.errors import AirflowRefused, NotFound
+from tradeloop.errors import AirflowForbidden, AirflowRefused, NotFound
 from tradeloop.ports import RequiredAction
 
 TASK: Final = "answer"
@@ -26,6 +27,17 @@ class AirflowRequiredActions:
         self._client = client
         self._dag = f"/dags/{quote(dag_id, safe='')}"
         self._dag_id = dag_id
+
+    async def trouble(self) -> str:
+        """What keeps questions from being asked here, in words; empty when all is well. Changes nothing."""
+        if problem := await self._client.dag_problem(self._dag_id):
+            return f"DAG {self._dag_id} is {problem}, or hidden from the account"
+        try:
+            await self.waiting()
+            await self.close("no-such-run", ELSEWHERE)  # Airflow asks for the permission first, then for the run
+        except AirflowForbidden:
+            return f"the account may not read or not answer the questions of DAG {self._dag_id}"
+        return ""
 
     async def put_up(self, run_id: str, conf: Mapping[str, JsonValue]) -> None:
         """Start the run, unless it is there."""

@@ -15,6 +15,7 @@ from tradeloop.cli.output import JsonFlag, print_json, printable
 from tradeloop.cli.waiting import call
 
 if TYPE_CHECKING:
+    from tradeloop.airflow.client import AirflowClient
     from tradeloop.settings import Settings
     from tradeloop.store.condition import Condition
 
@@ -176,7 +177,21 @@ async def _ask_airflow(settings: Settings) -> list[Finding]:
             else "[tradeloop] kafka_bootstrap in Airflow's configuration; until then the sweep brings all"
         )
         findings.append(Finding("airflow", True, f"fast lane {state}", hint))
+        if settings.airflow_approvals:
+            findings.append(await _required_actions(settings, airflow))
     return findings
+
+
+async def _required_actions(settings: Settings, airflow: AirflowClient) -> Finding:
+    from tradeloop.airflow.required_actions import AirflowRequiredActions
+
+    dag_id = settings.airflow_approvals_dag
+    if trouble := await AirflowRequiredActions(airflow, dag_id).trouble():
+        hint = (
+            "dags/tradeloop_approval.py in Airflow's DAG folder, unpaused; the account reads and answers its questions"
+        )
+        return Finding("airflow", False, f"Required Actions: {trouble}", hint)
+    return Finding("airflow", True, f"Required Actions: DAG {dag_id} is ready, and the account reads and answers")
 
 
 def _processes(settings: Settings) -> list[Finding]:

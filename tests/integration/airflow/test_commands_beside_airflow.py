@@ -65,6 +65,7 @@ def test_the_doctor_finds_everything_well(airflow_stack: Stack) -> None:
         "machine",
     }
     assert any("fast lane on" in finding["words"] for finding in found["airflow"])
+    assert any("DAG tradeloop_approval is ready" in finding["words"] for finding in found["airflow"])
 
 
 def test_the_doctor_says_what_is_wrong_with_airflow(airflow_stack: Stack) -> None:
@@ -73,4 +74,7 @@ def test_the_doctor_says_what_is_wrong_with_airflow(airflow_stack: Stack) -> Non
     assert "✗ airflow" in out
     code, out, _ = tradeloop(airflow_stack, "doctor", "airflow", TRADELOOP_AIRFLOW_PASSWORD="wrong")
     assert code != 0
+    code, out, _ = tradeloop(airflow_stack, "doctor", "airflow", TRADELOOP_AIRFLOW_APPROVALS_DAG="of_nobody")
+    assert code == 6
+    assert "DAG of_nobody is missing" in out
     assert "✗ airflow" in out
