@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final  # Any: a logger of xdist's
 
+import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+from xdist.workermanage import NodeManager  # type: ignore[import-untyped]
 
 HERE: Final = Path(__file__).parent
 WHOLE_STACKS: Final = ("acceptance", "browser", "chaos")
@@ -14,12 +16,19 @@ WHOLE_STACKS: Final = ("acceptance", "browser", "chaos")
 WITH_SERVERS: Final = ("conformance", "integration")
 """Folders whose tests share PostgreSQL, Kafka and a model server."""
 
+ENDS_WITHIN_S: Final = 120
+"""After Ctrl-C: a worker that ends its servers is not killed over it, or they would stay."""
+
 
 class Sharing(LoadScopeScheduling):  # type: ignore[misc]
     """One worker has all stacks with Airflow, one at a time, and mostly waits for them; the other has the servers.
 
     What needs no server goes by files to whoever is free. xdist's own `loadgroup` does not see its marks in pytest 9.2.
     """
+
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        super().__init__(config, log)
+        NodeManager.EXIT_TIMEOUT = ENDS_WITHIN_S
 
     def _split_scope(self, nodeid: str) -> str:
         return group(nodeid.partition("::")[0])
