@@ -134,7 +134,6 @@ def airflow_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     )
     environment = {
         "AIRFLOW__TRADELOOP__TRACE_FILE": str(folder / "hook.jsonl"),
-        "AIRFLOW__TRADELOOP__WEB_URL": "https://tradeloop.example",
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,tradeloop:op,anna.k:user,ben.o:user,system:user",
     }

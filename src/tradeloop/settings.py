@@ -172,6 +172,8 @@ class Settings(BaseSettings):
 
     gate_policy: Path | None = None
     """YAML file of the approval policy: which actions need whose yes; the one that ships when absent."""
+    switch_release_s: float = Field(default=900.0, ge=60, le=86_400)
+    """How long a stop's release that one person asks for waits for a second one."""
 
     wake_port: int = Field(default=0, ge=0, le=65535)
     """UDP port on loopback where Airflow's scheduler wakes the relay; 0: no wake-ups, the sweep's interval alone."""

@@ -26,4 +26,6 @@ def test_bench_api_answers_every_request(tmp_path: Path) -> None:
     assert figures["trigger at 20/s"]["n"] == 10
     met = {target["target"]: target["met"] for target in told["targets"]}
     assert met["40 requests a second for 1 s with no error"] is True
-    assert figures["first paint of /inbox"]["n"] == 3
+    assert figures["first paint of /inbox"]["n"] == figures["answer of /runs"]["n"] == 3
+    assert 0 < figures["weight of /desks"]["page_bytes"] <= 60_000
+    assert 0 < figures["weight of /desks"]["static_bytes"] <= 120_000

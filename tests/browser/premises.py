@@ -65,7 +65,8 @@ ANNA = person("anna.k", Role.APPROVER, Role.OPERATOR)
 BEN = person("ben.o", Role.APPROVER)
 CARL = person("carl.v", Role.VIEWER)
 DORA = person("dora.a", Role.ADMINISTRATOR)
-PEOPLE = (ANNA, BEN, CARL, DORA)
+OLGA = person("olga.o", Role.OPERATOR)
+PEOPLE = (ANNA, BEN, CARL, DORA, OLGA)
 
 
 def needs(
@@ -98,6 +99,7 @@ class Premises:
     url: str = ""
     _loop: asyncio.AbstractEventLoop | None = None
     _services: Services | None = None
+    app: Any = None
     _server: uvicorn.Server | None = None
     _thread: threading.Thread | None = None
     _offset: int = 0
@@ -113,8 +115,9 @@ class Premises:
                 self._services = services(self.settings, database, workflows)
                 await self._people()
                 await PostgresRuns(database, "").enlist(self._owner, "test", 3600)
+                self.app = create_app(self._services)
                 config = uvicorn.Config(
-                    create_app(self._services), host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=2
+                    self.app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=2
                 )
                 self._server = uvicorn.Server(config)
                 serving = asyncio.create_task(self._server.serve())
@@ -186,8 +189,9 @@ class Premises:
         action: Action,
         context: Mapping[str, Any] | None,
         requester: str,
+        dag_run: tuple[str, str] = ("load_prices", ""),
     ) -> Approval:
-        claim = await self.take_in(subject or f"SPY/{self._offset}", desk)
+        claim = await self.take_in(subject or f"SPY/{self._offset}", desk, dag_run=dag_run)
         told = CONTEXT if context is None else context
         wish = Ask("i1", "act", uuid4(), action, requirement, "9c1e" * 16, f"agent:{desk}", requester, told)
         approvals = self.services.approvals
@@ -195,7 +199,13 @@ class Premises:
         assert await approvals.park(self._owner, claim, [wish], 10_000)
         return (await approvals.of_run(claim.run_id))[0]
 
-    async def take_in(self, subject: str, desk: str, event_type: str = "marketdata.batch.loaded") -> Any:
+    async def take_in(
+        self,
+        subject: str,
+        desk: str,
+        event_type: str = "marketdata.batch.loaded",
+        dag_run: tuple[str, str] = ("load_prices", ""),
+    ) -> Any:
         """An event that this house's own worker has in hand."""
         self._offset += 1
         event = WorkflowEvent.model_validate(
@@ -204,8 +214,8 @@ class Premises:
                 "event_type": event_type,
                 "timestamp": "2026-11-23T16:59:21Z",
                 "source": "airflow",
-                "workflow_id": "load_prices",
-                "workflow_run_id": f"manual__{self._offset}",
+                "workflow_id": dag_run[0],
+                "workflow_run_id": dag_run[1] or f"manual__{self._offset}",
                 "subject": subject,
                 "payload": {"data": {"symbol": "SPY"}},
                 "metadata": {"task_id": "publish", "map_index": -1},

@@ -6,12 +6,13 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from playwright.async_api import Browser, BrowserContext, Page
+from playwright.async_api import Browser, BrowserContext, Page, expect
 from premises import Premises
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / ".pytest_cache" / "pages"
 HOLDS_MS = 30_000
+expect.set_options(timeout=HOLDS_MS)  # a busy machine is no reason to fail
 
 
 class Visit:

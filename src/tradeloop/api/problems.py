@@ -40,6 +40,7 @@ STATUSES: Final[Mapping[type[errors.TradeloopError], tuple[int, str]]] = {
     errors.GateFull: (503, "gate_full"),
     errors.GateClosed: (503, "gate_closed"),
     errors.NotYet: (409, "not_sealed"),
+    errors.ReleaseRefused: (409, "release_refused"),
     errors.SwitchedOff: (409, "switched_off"),
     errors.PartUnreachable: (503, "unreachable"),
     errors.SettingInvalid: (503, "setting_invalid"),

@@ -32,6 +32,7 @@ KINDS: Final[Mapping[str, type[errors.TradeloopError]]] = {
     "answer_too_late": errors.AnswerTooLate,
     "answer_stale": errors.AnswerStale,
     "answer_refused": errors.AnswerRefused,
+    "release_refused": errors.ReleaseRefused,
     "changed": errors.AnswerStale,
     "gate_closed": errors.GateClosed,
     "unreachable": errors.PartUnreachable,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any  # Any: JSON for stdout
 
 import typer
 
-from tradeloop.cli.endings import UNREACHABLE, epilog
+from tradeloop.cli.endings import CONFLICT, NOT_ALLOWED, NOT_FOUND, UNREACHABLE, epilog
 from tradeloop.cli.output import JsonFlag, note, print_json, print_rows, utc
 from tradeloop.cli.waiting import run
 
@@ -20,13 +20,20 @@ STOP = epilog(
     codes={UNREACHABLE: "PostgreSQL is unreachable: nothing was switched"},
 )
 RELEASE = epilog(
-    'tradeloop switch release --by ben.m --reason "prices are right again"',
-    'tradeloop switch release --desk marketdata --by ben.m --reason "prices are right again" --json',
-    codes=(UNREACHABLE,),
+    'tradeloop switch release --desk marketdata --reason "prices are right again"',
+    "tradeloop switch release --confirm 5d0c1f6e-8a51-4f62-9f3f-0b1e77aa02c9 --json",
+    codes=(NOT_FOUND, NOT_ALLOWED, CONFLICT, UNREACHABLE),
 )
-COLUMNS = {"scope": "SCOPE", "state": "STATE", "changed_by": "BY", "changed_at": "SINCE", "reason": "REASON"}
+COLUMNS = {
+    "scope": "SCOPE", "state": "STATE", "changed_by": "BY", "changed_at": "SINCE", "release": "RELEASE",
+    "reason": "REASON",
+}  # fmt: skip
 Desk = Annotated[str, typer.Option(help="One desk; all of them when it is left out.")]
-By = Annotated[str, typer.Option(help="Your name, for the audit.")]
+By = Annotated[
+    str,
+    typer.Option(help="Your name, for the audit; straight into the database. Left out: by the API, with your key."),
+]
+Confirm = Annotated[str, typer.Option(metavar="ID", help="The release that another person asked for (switch status).")]
 Reason = Annotated[str, typer.Option(help="Why, for those who find it stopped.")]
 
 
@@ -45,8 +52,12 @@ def status(as_json: JsonFlag = False) -> None:
     if as_json:
         print_json([_json(switch) for switch in found])
         return
-    rows = [_json(switch) | {"changed_at": switch.changed_at} for switch in found]
+    rows = [_json(switch) | {"changed_at": switch.changed_at, "release": _wish(switch)} for switch in found]
     print_rows(COLUMNS, rows, empty="Nothing is stopped, and nothing ever was.")
+    for switch in found:
+        if switch.asked:
+            way = f"tradeloop switch release --confirm {switch.asked.release_id}"
+            note(f"another person than {switch.asked.asked_by}: {way}")
 
 
 def stop(desk: Desk = "", by: By = "", reason: Reason = "", as_json: JsonFlag = False) -> None:
@@ -54,29 +65,75 @@ def stop(desk: Desk = "", by: By = "", reason: Reason = "", as_json: JsonFlag = 
 
     When this returns, no effect begins any more. A call that had begun before may still be under way.
     """
-    _turn(desk, stopped=True, by=by, reason=reason, as_json=as_json)
+    scope, by, reason = _words(desk, by, reason)
+    if not by:
+        _tell(_ordered("switches/stop", {"desk": desk or None, "reason": reason}), as_json)
+        return
+    changed, _ = run(_turned(scope, True, by, reason))
+    _tell({"scope": scope, "stopped": True, "changed": changed}, as_json)
 
 
-def release(desk: Desk = "", by: By = "", reason: Reason = "", as_json: JsonFlag = False) -> None:
-    """Let effects begin again; the runs that waited go on at once."""
-    _turn(desk, stopped=False, by=by, reason=reason, as_json=as_json)
+def release(
+    desk: Desk = "", by: By = "", reason: Reason = "", confirm: Confirm = "", as_json: JsonFlag = False
+) -> None:
+    """Let effects begin again; the runs that waited go on at once. Two people do it: one asks, another one confirms.
+
+    Where nobody was added (`tradeloop people add`), one does, with --by.
+    """
+    if confirm:
+        if desk or by or reason:
+            raise typer.BadParameter("--confirm stands alone: what is released, and why, was asked with it")
+        _tell(_ordered(f"switches/releases/{_id(confirm)}/confirm", {}), as_json)
+        return
+    scope, by, reason = _words(desk, by, reason)
+    if not by:
+        _tell(_ordered("switches/release", {"desk": desk or None, "reason": reason}), as_json)
+        return
+    changed, found = run(_turned(scope, False, by, reason))
+    _tell({"scope": scope, "stopped": False, "changed": changed}, as_json)
+    if changed:
+        note("one person released it, because nobody was added here (tradeloop people add): with people it takes two")
+    still = [switch.scope for switch in found if switch.stopped and switch.scope != scope]
+    if still:
+        note(f"still stopped: {', '.join(still)}")
 
 
-def _turn(desk: str, *, stopped: bool, by: str, reason: str, as_json: bool) -> None:
+def _words(desk: str, by: str, reason: str) -> tuple[str, str, str]:
+    """Scope, name and reason; without a name the API takes the one of the key."""
     from tradeloop.domain.switches import scope_of
 
-    if not by.strip() or not reason.strip():
-        raise typer.BadParameter("--by and --reason are needed: the audit keeps who turned it and why")
-    scope = scope_of(desk or None)
-    changed, found = run(_turned(scope, stopped, by.strip(), reason.strip()))
+    if not reason.strip():
+        raise typer.BadParameter("--reason is needed: the audit keeps who turned it and why")
+    return scope_of(desk or None), by.strip(), reason.strip()
+
+
+def _id(text: str) -> str:
+    from uuid import UUID
+
+    try:
+        return str(UUID(text))
+    except ValueError as problem:
+        raise typer.BadParameter(f"{text!r} is no id of a release; tradeloop switch status shows it") from problem
+
+
+def _ordered(path: str, body: dict[str, Any]) -> dict[str, Any]:
+    from tradeloop.cli.remote import open_remote
+
+    with open_remote() as remote:
+        return remote.post(path, body)
+
+
+def _tell(found: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        print_json({"scope": scope, "stopped": stopped, "changed": changed})
+        print_json(found)
         return
-    word = "stopped" if stopped else "released"
-    typer.echo(f"{scope} {word}" if changed else f"{scope} was {word} already: nothing changed")
-    still = [switch.scope for switch in found if switch.stopped and switch.scope != scope]
-    if not stopped and still:
-        note(f"still stopped: {', '.join(still)}")
+    asked, scope = found.get("asked"), found["scope"]
+    if asked:
+        typer.echo(f"{scope} stays stopped: release {asked['release_id']} waits for another person")
+        note(f"until {asked['valid_until']}: tradeloop switch release --confirm {asked['release_id']}")
+        return
+    word = "stopped" if found["stopped"] else "released"
+    typer.echo(f"{scope} {word}" if found["changed"] else f"{scope} was {word} already: nothing changed")
 
 
 def _json(switch: Switch) -> dict[str, Any]:
@@ -86,7 +143,13 @@ def _json(switch: Switch) -> dict[str, Any]:
         "changed_by": switch.changed_by,
         "changed_at": utc(switch.changed_at),
         "reason": switch.reason,
+        "asked": switch.asked.model_dump(mode="json") if switch.asked else None,
     }
+
+
+def _wish(switch: Switch) -> str:
+    asked = switch.asked
+    return f"asked by {asked.asked_by} until {utc(asked.valid_until)}" if asked else "—"
 
 
 async def _all() -> list[Switch]:

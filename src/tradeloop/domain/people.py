@@ -28,9 +28,9 @@ class Role(StrEnum):
     OPERATOR = "operator"
     """Stops desks, replays dead letters, cancels runs, settles unknown outcomes."""
     APPROVER = "approver"
-    """Answers approvals, within its delegations."""
+    """Answers approvals, within its delegations; one of the two who release its desks, where they have no bound."""
     ADMINISTRATOR = "administrator"
-    """Manages people and keys, releases switches. Approves nothing by this role."""
+    """Manages people and keys, is one of the two who release switches. Approves nothing by this role."""
     SERVICE = "service"
     """A program: triggers workflows and reads what became of them. Approves nothing, whatever else it is given."""
 
@@ -65,10 +65,15 @@ class Principal(BaseModel):
         return self.is_active and not self.roles.isdisjoint(roles)
 
     @property
+    def is_a_person(self) -> bool:
+        """Whether it is an active person with a name of their own."""
+        has_own_name = NAME.fullmatch(self.name) is not None and self.name.lower() not in SERVICE_NAMES
+        return self.kind == "person" and self.is_active and has_own_name
+
+    @property
     def can_answer(self) -> bool:
         """Whether it can be a decision-maker at all: an active person with a name of their own, and the role."""
-        has_own_name = NAME.fullmatch(self.name) is not None and self.name.lower() not in SERVICE_NAMES
-        return self.kind == "person" and self.has(Role.APPROVER) and has_own_name
+        return self.is_a_person and self.has(Role.APPROVER)
 
     def may_release(self, desk: str, amount: Decimal | None, currency: str = "") -> bool:
         """Whether a delegation covers an action of the desk. An action without amount needs one for the desk alone."""

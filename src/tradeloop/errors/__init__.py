@@ -44,6 +44,7 @@ TradeloopError
 │   ├── AnswerForbidden       this person may not answer: no authority, their own request, or they have voted
 │   ├── AnswerTooLate         it is closed: answered, expired or cancelled
 │   └── AnswerStale           the action changed: the answer was for another digest or version
+├── ReleaseRefused            caller: the release of a switch that was asked for does not stand any more
 ├── Unauthenticated           caller: no valid token, key or session
 ├── Forbidden                 caller: the role does not allow this
 ├── ModelUnavailable          operator: no model answered in time, sensibly and within its budget; policy decides
@@ -120,6 +121,7 @@ from tradeloop.errors.gate import (
     GateClosed,
     GateFull,
     ReleaseHeld,
+    ReleaseRefused,
     SwitchedOff,
     Unauthenticated,
 )
@@ -191,6 +193,7 @@ __all__ = [
     "ReferenceInvalid",
     "ReferenceUnreachable",
     "ReleaseHeld",
+    "ReleaseRefused",
     "RunBroken",
     "RunLost",
     "RunTimedOut",

@@ -75,6 +75,13 @@ class AnswerStale(AnswerRefused):
     """The action is another one now."""
 
 
+class ReleaseRefused(TradeloopError):
+    """A switch's release that was asked for does not stand any more, or another stands; the stop stays."""
+
+    actor = "caller"
+    exit_code = 5
+
+
 class Unauthenticated(TradeloopError):
     """No valid token, key or session."""
 

@@ -14,7 +14,7 @@ from tradeloop.domain.actions import Action, Begun, Effect, EffectState, TargetC
 from tradeloop.domain.letters import Letter, LetterFilter, Replay
 from tradeloop.domain.records import DeadLetter, Delivery, Received, Record
 from tradeloop.domain.runs import Claim, Outcome, RunState
-from tradeloop.domain.switches import Switch
+from tradeloop.domain.switches import AskedRelease, Switch
 
 TopicPartition = tuple[UUID, int]
 """Kafka's topic id and the partition's number."""
@@ -249,7 +249,35 @@ class Switches(Protocol):
         ...
 
     async def turn(self, scope: str, *, stopped: bool, by: str, reason: str) -> bool:
-        """Stop or release, audited; no effect begins after a stop returned. False when it stood so already."""
+        """Stop or release, audited; no effect begins after a stop returned. False when it stood so already.
+
+        A stop cancels the release that somebody asked for, of this switch; the first stop of all, every one's.
+
+        Raises:
+            Forbidden: a release, and people are configured: then two of them release.
+        """
+        ...
+
+    async def ask_release(self, scope: str, *, by: str, reason: str, valid_s: float) -> AskedRelease | None:
+        """Ask that a switch be released; audited. None when it is not stopped. Asked again by the same, it is anew.
+
+        Raises:
+            ReleaseRefused: somebody else asks already.
+        """
+        ...
+
+    async def asked_release(self, release_id: UUID) -> AskedRelease:
+        """What was asked, whatever became of it. Raises NotFound."""
+        ...
+
+    async def confirm_release(self, release_id: UUID, *, by: str) -> bool:
+        """Release what another asked for; audited. False when the same person confirmed it before.
+
+        Raises:
+            Forbidden: the same person asked for it.
+            NotFound: nobody asked for it.
+            ReleaseRefused: too late, cancelled by a stop, or another confirmed it.
+        """
         ...
 
 

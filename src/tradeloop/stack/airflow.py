@@ -111,6 +111,7 @@ def environment(context: Context, port: int) -> dict[str, str]:
         "TRADELOOP__KAFKA_BOOTSTRAP": context.address("kafka_bootstrap"),
         "TRADELOOP__EVENTS_TOPIC": settings.events_topic,
         "TRADELOOP__WAKE_PORT": context.addresses.get("wake_port", "0"),
+        "TRADELOOP__WEB_URL": context.addresses.get("api_url", settings.api_url),
     }
     # Settings of another Airflow of this user would win over ours; a path would put other code before the installed.
     foreign = ("AIRFLOW__", "_AIRFLOW", "PYTHONPATH")

@@ -12,6 +12,7 @@ from uuid import UUID
 from tradeloop.domain.runs import RunState, RunView
 from tradeloop.store.history import LIVE_STATES, RUNS, RunHistory
 from tradeloop.store.retention import run_id_bound
+from tradeloop.store.switches import STREAM as SWITCHES
 from tradeloop.store.texts import storable
 
 SEARCHED: Final = timedelta(days=30)
@@ -90,6 +91,19 @@ class AuditRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Turned:
+    """One thing that was done to a switch."""
+
+    at: datetime
+    what: str
+    scope: str
+    by: str
+    asked_by: str
+    reason: str
+    """Empty, too, where the text was erased."""
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """What a stop holds back."""
 
@@ -161,6 +175,20 @@ class Overview(RunHistory):
         )
         return [_audit(row) for row in rows]
 
+    async def turns(self, limit: int = 30) -> list[Turned]:
+        """What was done to switches, the newest first."""
+        rows = await self._database.rows(
+            "SELECT a.at, a.kind, coalesce(a.body->>'scope', '') AS scope, coalesce(a.body->>'by', '') AS by, "
+            "coalesce(a.body->>'asked_by', '') AS asked_by, CASE jsonb_typeof(a.body->'reason') WHEN 'string' "
+            "THEN a.body->>'reason' ELSE '' END AS reason "
+            "FROM audit_records a WHERE a.stream_id = %s ORDER BY a.n DESC LIMIT %s",
+            (SWITCHES, limit),
+        )
+        return [
+            Turned(row["at"], _said(row["kind"]), row["scope"], row["by"], row["asked_by"], row["reason"])
+            for row in rows
+        ]
+
     async def held(self, desk: str, stopped_at: datetime) -> Held:
         """What a stop of the desk, or of every desk for '', holds back; effects of runs of the last 30 days."""
         arguments = {"desk": desk, "stopped_at": stopped_at, "since": run_id_bound(stopped_at - SEARCHED)}
@@ -197,6 +225,26 @@ class Overview(RunHistory):
         rows = await self._database.rows(RUNS + " WHERE r.decision_id = %s", (caused,))
         return [*found, *((self._view(row), "decision") for row in rows)]
 
+    async def of_trace(self, correlation_id: UUID) -> list[tuple[RunView, str]]:
+        """Runs of events with that correlation id, or of the event of that id, with `dag/run/task`; the first first."""
+        rows = await self._database.rows(
+            "SELECT i.run_id, i.event_id, i.payload FROM inbox i WHERE i.run_id >= %s AND (i.event_id = %s "
+            "OR position(%s::bytea IN i.payload) > 0 OR substring(i.payload FROM 1 FOR 1) = '\\x00'::bytea) "
+            "ORDER BY i.run_id DESC LIMIT %s",
+            (run_id_bound(_searched()), correlation_id, str(correlation_id).encode(), OPENED),
+        )
+        tasks: dict[UUID, str] = {}
+        for row in rows:
+            event = _event(self._database.cipher.open(bytes(row["payload"])))
+            if correlation_id == row["event_id"] or str(event.get("correlation_id", "")).lower() == str(correlation_id):
+                task = _mapping(event.get("metadata")).get("task_id")
+                names = (event.get("workflow_id"), event.get("workflow_run_id"), task)
+                tasks[row["run_id"]] = "/".join(str(name) for name in names if name)
+        views = await self._database.rows(
+            RUNS + " WHERE i.run_id = ANY(%s) ORDER BY i.run_id LIMIT %s", (list(tasks), FOUND)
+        )
+        return [(self._view(row), tasks[row["run_id"]]) for row in views]
+
 
 def _searched() -> datetime:
     return datetime.now(UTC) - SEARCHED
@@ -206,6 +254,10 @@ def _codes(state: str) -> list[str] | None:
     if not state:
         return None
     return [state, *(code for code, word in LIVE_STATES.items() if word.value == state)]
+
+
+def _said(kind: str) -> str:
+    return kind.removeprefix("switch_").replace("_", " ")
 
 
 def _audit(row: Mapping[str, Any]) -> AuditRow:

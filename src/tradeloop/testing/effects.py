@@ -14,8 +14,8 @@ from pydantic import JsonValue
 from tradeloop.domain.actions import Action, Begun, Effect, EffectState, TargetClass, Turn
 from tradeloop.domain.approvals import Approval, ApprovalState
 from tradeloop.domain.runs import Claim, RunState
-from tradeloop.domain.switches import Switch
 from tradeloop.errors import EffectSettled, NotFound, RunLost
+from tradeloop.testing.switches import MemorySwitches
 
 
 @dataclass
@@ -45,11 +45,10 @@ class _Call:
 
 
 @dataclass
-class MemoryEffects:
-    """ports.EffectLedger in memory, and Runs.suspend."""
+class MemoryEffects(MemorySwitches):
+    """ports.EffectLedger and ports.Switches in memory, and Runs.suspend."""
 
     effects: dict[str, Effect] = field(default_factory=dict)
-    switches: dict[str, Switch] = field(default_factory=dict)
     approvals: dict[UUID, Approval] = field(default_factory=dict)
     amounts: dict[tuple[str, UUID, str], Decimal] = field(default_factory=dict)
     """Reserved: scope, run and slot to the amount."""
@@ -141,23 +140,11 @@ class MemoryEffects:
                 return f"switched off: {scope} stopped by {switch.changed_by}: {switch.reason}"
         return ""
 
-    async def all(self) -> list[Switch]:
-        """Every switch that was ever turned."""
-        return [self.switches[scope] for scope in sorted(self.switches, reverse=True)]
-
-    async def turn(self, scope: str, *, stopped: bool, by: str, reason: str) -> bool:
-        """Stop or release."""
-        was = self.switches.get(scope)
-        if was is not None and was.stopped == stopped:
-            return False
-        self.switches[scope] = Switch(
-            scope=scope, stopped=stopped, changed_by=by, reason=reason, changed_at=datetime.now(UTC)
-        )
-        if not stopped:
-            for work in self._work.values():
-                if work.state == "w" and work.error.startswith("switched off: "):
-                    work.due_at, work.fails = 0.0, 0
-        return True
+    def wake_released(self) -> None:
+        """The runs that rested because of a stop go on at once."""
+        for work in self._work.values():
+            if work.state == "w" and work.error.startswith("switched off: "):
+                work.due_at, work.fails = 0.0, 0
 
     async def doubt(self, owner: UUID, claim: Claim, key: str, reason: str) -> bool:
         """executing -> outcome_unknown."""

@@ -28,8 +28,11 @@ from tradeloop.web import headers, roles
 from tradeloop.web.preferences import Preferences
 from tradeloop.web.rendering import REGION, Surroundings, page, region
 from tradeloop.web.troubles import Trouble, trouble_of
+from tradeloop.web.verifying import Verifier
 
 MAX_FORM: Final = 64_000
+NAMED: Final = 5
+"""People with a role that somebody lacks who are named."""
 PRESENT: Final = timedelta(minutes=10)
 """How long an opened question counts as open; a hint, never a lock."""
 MOST_PRESENT: Final = 2_000
@@ -69,6 +72,7 @@ class Front:
         self.services = services
         self.overview = Overview(services.database, services.settings.instance)
         self.presence = Presence()
+        self.verifier = Verifier(services.settings)
 
     @property
     def approvals(self) -> Approvals:
@@ -115,6 +119,7 @@ class Front:
             stops=tuple(stops),
             desks=self.desks,
             path=request.url.path,
+            base=str(request.base_url),
         )
 
     async def stopped(self, desk: str) -> Switch | None:
@@ -152,7 +157,12 @@ async def admitted(request: Request) -> None:
     wanted = roles.ROLES.get(name, frozenset())
     if not caller.principal.has(*wanted):
         told = ", ".join(sorted(wanted)) or "nobody"
-        raise Forbidden(f"{caller.principal.name} lacks the role for this; it takes one of: {told}.")
+        known = await front_of(request).services.people.all()
+        names = [one.name for one in known if one.kind == "person" and one.has(*wanted)][:NAMED]
+        raise Forbidden(
+            f"{caller.principal.name} lacks the role for this; it takes one of: {told}.",
+            hint=f"ask {', '.join(names)}" if names else "tradeloop people list",
+        )
     if request.method not in ("GET", "HEAD"):
         await check_forgery(request, (await form_of(request)).get("token", ""))
 

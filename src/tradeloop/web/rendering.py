@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,6 +22,9 @@ from tradeloop.web import assets, times
 from tradeloop.web.preferences import Preferences
 from tradeloop.web.spelling import cut, finalized
 
+LINK: Final = re.compile(r'( (?:href|hx-get)="/)(?!static/|api/)([^"#]*)')
+ASKING: Final = re.compile(r'<form (?![^>]*method="post")[^>]*>')
+"""A form that changes nothing, such as filters."""
 REGION: Final = "region"
 """The block of a template that is the answer to a request of htmx."""
 WORDS: Final = {"waiting_for_person": "waits for a person", "pending": "waiting", "outcome_unknown": "outcome unknown"}
@@ -59,6 +63,8 @@ class Surroundings:
     stops: tuple[Switch, ...] = ()
     desks: tuple[str, ...] = ()
     path: str = "/"
+    base: str = "/"
+    """The address of all pages, as the browser asked for it; ends with a slash."""
 
 
 @cache
@@ -94,13 +100,26 @@ def environment() -> Environment:
 
 def page(template: str, around: Surroundings, values: Mapping[str, Any]) -> str:
     """The whole page."""
-    return environment().get_template(template).render(_context(around, values))
+    return _kept_framed(environment().get_template(template).render(_context(around, values)), around)
 
 
 def region(template: str, around: Surroundings, values: Mapping[str, Any], block: str = REGION) -> str:
     """One block of it."""
     found = environment().get_template(template)
-    return "".join(found.blocks[block](found.new_context(_context(around, values))))
+    return _kept_framed("".join(found.blocks[block](found.new_context(_context(around, values)))), around)
+
+
+def _kept_framed(text: str, around: Surroundings) -> str:
+    """In Airflow's frame every address leads to a page that may be framed; any other one would be a blank."""
+    if not around.frame:
+        return text
+    linked = LINK.sub(_framed, text)
+    return ASKING.sub(lambda form: f'{form[0]}<input type="hidden" name="frame" value="1">', linked)
+
+
+def _framed(link: re.Match[str]) -> str:
+    start, path = link.groups()
+    return link[0] if "frame=1" in path else f"{start}{path}{'&amp;' if '?' in path else '?'}frame=1"
 
 
 def _context(around: Surroundings, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,8 +45,8 @@ def legs_of(
     return legs + [Leg(name, begin, end, person=True) for name, begin, end in people]
 
 
-def drawing(legs: Sequence[Leg]) -> Markup:
-    """The SVG; a table of the same follows it on the page."""
+def drawing(legs: Sequence[Leg], prefix: str = "road") -> Markup:
+    """The SVG, with ids that begin with `prefix`; a table of the same follows it on the page."""
     if not legs:
         return Markup("")
     ordered = sorted(legs, key=lambda leg: (leg.begin, leg.person))
@@ -79,8 +79,8 @@ def drawing(legs: Sequence[Leg]) -> Markup:
     told = "; ".join(f"{leg.name} {span(leg.seconds)}" for leg in ordered)
     return Markup(  # noqa: S704 - every text in it went through `markup`
         f'<svg viewBox="0 0 {px(WIDTH)} {px(height)}" width="{px(WIDTH)}" height="{px(height)}" role="img" '
-        f'aria-labelledby="road-t road-d"><title id="road-t">Time line of the event</title>'
-        f'<desc id="road-d">{markup(told, 2000)}</desc>{"".join(parts)}</svg>'
+        f'aria-labelledby="{prefix}-t {prefix}-d"><title id="{prefix}-t">Time line of the event</title>'
+        f'<desc id="{prefix}-d">{markup(told, 2000)}</desc>{"".join(parts)}</svg>'
     )
 
 

@@ -10,6 +10,7 @@ from tradeloop.domain.people import Role
 READERS: Final = frozenset({Role.VIEWER, Role.OPERATOR, Role.APPROVER, Role.ADMINISTRATOR})
 OPERATORS: Final = frozenset({Role.OPERATOR})
 STOPPERS: Final = frozenset({Role.OPERATOR, Role.ADMINISTRATOR})
+RELEASERS: Final = frozenset({Role.APPROVER, Role.ADMINISTRATOR})
 APPROVERS: Final = frozenset({Role.APPROVER})
 PUBLIC: Final = frozenset({"page_login", "send_login", "page_static", "page_nowhere"})
 """Without a session: they tell nothing of the business."""
@@ -25,6 +26,8 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
             "send_proposal_opened",
             "page_runs",
             "page_run",
+            "page_compare",
+            "page_trace",
             "page_decisions",
             "page_decision",
             "page_event",
@@ -36,6 +39,7 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
             "page_desk",
             "page_audit",
             "page_oversight",
+            "send_verify",
             "page_bundle",
             "page_airflow_run",
             "page_airflow_task",
@@ -61,6 +65,6 @@ ROLES: Final[Mapping[str, frozenset[Role]]] = {
     ),
     **dict.fromkeys(("page_letter_raw", "send_rehearse", "send_replay", "send_discard"), OPERATORS),
     "send_stop": STOPPERS,
-    "send_release": frozenset({Role.ADMINISTRATOR}),
+    **dict.fromkeys(("send_release", "send_confirm_release"), RELEASERS),
 }
 """By route's name."""

@@ -90,7 +90,7 @@ async def test_the_form_has_our_fields_and_its_button_works(airflow_stack: Stack
     assert "did not answer" in away["message"]
 
 
-async def test_a_task_that_emits_is_linked_and_others_are_not(airflow: AirflowClient) -> None:
+async def test_a_task_that_emits_is_linked_and_others_are_not(airflow: AirflowClient, airflow_stack: Stack) -> None:
     run_id = await run_dag(airflow, "edge_events")
     path = f"/dags/edge_events/dagRuns/{run_id}/taskInstances"
 
@@ -98,6 +98,6 @@ async def test_a_task_that_emits_is_linked_and_others_are_not(airflow: AirflowCl
     classic = await airflow.get(f"{path}/classic/links")
 
     assert mapped["extra_links"]["Decisions in tradeloop"] == (
-        f"https://tradeloop.example/airflow/task?dag_id=edge_events&run_id={run_id}&task_id=mapped&map_index=2"
+        f"{airflow_stack.addresses['api_url']}/airflow/task?dag_id=edge_events&run_id={run_id}&task_id=mapped&map_index=2"
     )
     assert classic["extra_links"]["Decisions in tradeloop"].endswith("task_id=classic&map_index=-1")

@@ -304,6 +304,7 @@ async def test_commands_reach_the_api_with_a_key(
         key_file.write_text(house.keys["otto.o"])
         monkeypatch.setenv("TRADELOOP_API_KEY_FILE", str(key_file))
         assert call("whoami")[1] == "otto.o: person, operator\n"
+        _release_by_two(call, key_file, house)
         key_file.write_text("ü")
         assert call("whoami")[0] == 2
         monkeypatch.delenv("TRADELOOP_API_KEY_FILE")
@@ -313,6 +314,24 @@ async def test_commands_reach_the_api_with_a_key(
     monkeypatch.setenv("TRADELOOP_API_URL", "http://127.0.0.1:9")
     assert call("doctor", "api")[0] == 7
     load_settings.cache_clear()
+
+
+def _release_by_two(call: Callable[..., tuple[int, str, str]], key_file: Path, house: House) -> None:
+    reason, confirm = ("--desk", "by-command", "--reason", "a test of releases"), ("switch", "release", "--confirm")
+    assert call("switch", "stop", *reason)[1] == "desk:by-command stopped\n"
+    assert call("switch", "release", *reason)[0] == 4
+    key_file.write_text(house.keys["adam.a"])
+    void = json.loads(call("switch", "release", *reason, "--json")[1])["asked"]["release_id"]
+    assert "stays stopped: release" in call("switch", "release", *reason)[1]
+    asked = json.loads(call("switch", "release", *reason, "--json")[1])["asked"]["release_id"]
+    assert call(*confirm, asked)[0] == 4
+    key_file.write_text(house.keys["anna.k"])
+    assert call("switch", "release", *reason)[0] == 5
+    assert call(*confirm, void)[0] == 5
+    assert call(*confirm, asked)[1] == "desk:by-command released\n"
+    assert "was released already" in call(*confirm, asked)[1]
+    assert [call(*confirm, word)[0] for word in ("rubbish", "0b1e77aa-0000-4000-8000-000000000000")] == [2, 3]
+    assert call(*confirm, asked, "--reason", "x")[0] == 2
 
 
 def _calls(url: str, house: House) -> None:

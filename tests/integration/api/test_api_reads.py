@@ -168,6 +168,19 @@ async def test_the_switch_is_turned_by_its_roles(house: House) -> None:
         one for one in (await house.call("GET", "switches", "vera.v")).json()["items"] if one["scope"] == "desk:prices"
     ]
     assert (found["stopped"], found["changed_by"], found["reason"]) == (True, "otto.o", "wrong prices")
+    asked = (await house.call("POST", "switches/release", "adam.a", json=order)).json()
+    assert (asked["stopped"], asked["changed"], asked["asked"]["asked_by"]) == (True, False, "adam.a")
+    confirm = f"switches/releases/{asked['asked']['release_id']}/confirm"
+    alone = await house.call("POST", confirm, "adam.a")
+    assert (alone.status_code, alone.json()["code"]) == (403, "forbidden")
+    other = await house.call("POST", "switches/release", "anna.k", json=order)
+    assert (other.status_code, other.json()["code"]) == (409, "release_refused")
+    told = [(await house.call("POST", confirm, "anna.k")).json() for _ in range(2)]
+    assert told == [
+        {"scope": "desk:prices", "stopped": False, "changed": is_new, "asked": None} for is_new in (True, False)
+    ]
+    late = await house.call("POST", confirm, "ben.o")
+    assert (late.status_code, late.json()["code"]) == (409, "release_refused")
     assert (await house.call("POST", "switches/release", "adam.a", json=order)).json()["stopped"] is False
     bad = await house.call("POST", "switches/stop", "otto.o", json={"desk": "a b", "reason": "x"})
     assert bad.json()["field"] == "body.desk"

@@ -11,6 +11,7 @@ from tradeloop.web.pages import (
     answers,
     approval,
     audit,
+    compare,
     decisions,
     desks,
     events,
@@ -23,11 +24,12 @@ from tradeloop.web.pages import (
     session,
     stream,
     switch,
+    trace,
 )
 
 MODULES = (
     files, session, me, stream, inbox, approval, answers, runs, decisions, events, search, letters, switch, desks,
-    audit, airflow,
+    audit, airflow, compare, trace,
 )  # fmt: skip
 
 

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Request, Response
 
 from tradeloop.api.evidence import chain_of
 from tradeloop.domain.approvals import Approval, ApprovalFilter
-from tradeloop.web.front import Front, PageRoute, front_of, shown
+from tradeloop.store.audit_chain import Verification
+from tradeloop.web.front import Front, PageRoute, front_of, person_of, seen, shown
 from tradeloop.web.oversight import by_approver, by_key, in_all
 
 router = APIRouter(route_class=PageRoute)
@@ -23,8 +24,19 @@ MOST: Final = 20_000
 async def audit(request: Request) -> Response:
     """Heads and newest records."""
     front = front_of(request)
-    values = {"head": await _head(front), "records": await front.overview.newest_records()}
+    values = {
+        "head": await _head(front),
+        "records": await front.overview.newest_records(),
+        "verifying": front.verifier.last,
+    }
     return await shown(request, "audit.html", values)
+
+
+@router.post("/audit/verify", name="send_verify")
+async def verify(request: Request) -> Response:
+    """Verify the whole audit now; the page tells how it goes."""
+    await front_of(request).verifier.ask(person_of(request).name)
+    return seen("/audit")
 
 
 @router.get("/audit/oversight", name="page_oversight")
@@ -72,5 +84,10 @@ async def _head(front: Front) -> list[tuple[str, str]]:
         ("key", found.key_id or "—"),
         ("signature", found.signature or "none"),
         ("records that wait for a seal", f"{found.unsealed:,}"),
-        ("last full verification", "never" if verified is None else str(verified)[:300]),
+        ("last full verification", "never" if verified is None else _words(verified)),
     ]
+
+
+def _words(found: Verification) -> str:
+    findings = "nothing found" if not found.findings else f"{found.findings:,} findings"
+    return f"{found.verified_at:%Y-%m-%d %H:%M:%SZ}: {found.records:,} records, {findings}"

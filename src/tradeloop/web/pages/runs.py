@@ -22,8 +22,8 @@ from tradeloop.web.graph import Shape, drawing, nodes_of
 from tradeloop.web.periods import since
 from tradeloop.web.question import Fact, fact_of
 from tradeloop.web.rendering import pretty
+from tradeloop.web.road import Leg, legs_of
 from tradeloop.web.road import drawing as road_drawing
-from tradeloop.web.road import legs_of
 from tradeloop.web.sentences import why
 
 router = APIRouter(route_class=PageRoute)
@@ -109,7 +109,7 @@ async def _values(front: Front, run: RunView, *, with_all: bool) -> dict[str, An
     shape = Shape.of(workflow.graph) if workflow else Shape.of_steps(name for step in steps for name in step.nodes)
     live = not run.state.is_final
     nodes = nodes_of(shape, kept[-MOST_STEPS:], run.received_at, live=live, parked=run.state is RunState.PARKED)
-    legs = legs_of(_points(run, case.data, steps, state), _people(asked))
+    legs = _legs(run, case.data, steps, state, asked)
     event = state.get("event") if isinstance(state.get("event"), dict) else {}
     found = await charts(front, [case], run.desk, 1) if case.findings else []
     return {
@@ -124,7 +124,7 @@ async def _values(front: Front, run: RunView, *, with_all: bool) -> dict[str, An
         "road": road_drawing(legs),
         "legs": legs,
         "trace": str((event or {}).get("correlation_id") or ""),
-        "airflow_url": _airflow_url(front, run),
+        "airflow_url": airflow_url(front, run),
         "facts": facts_of_findings(case.findings),
         "facts_from": case.source.value if case.findings else "",
         "chart": found[0] if found else None,
@@ -136,6 +136,18 @@ async def _values(front: Front, run: RunView, *, with_all: bool) -> dict[str, An
 def facts_of_findings(findings: Sequence[Mapping[str, Any]]) -> list[Fact]:
     """Findings as facts of a page."""
     return [fact_of(one) for one in findings]
+
+
+async def road_of(front: Front, run: RunView, asked: Sequence[Approval]) -> list[Leg]:
+    """The legs of a run's road."""
+    steps, (case, state) = await asyncio.gather(steps_of(front.services.saver, run.run_id), case_for(front, run))
+    return _legs(run, case.data, steps, state, asked)
+
+
+def _legs(
+    run: RunView, data: Mapping[str, Any], steps: Sequence[Step], state: Mapping[str, Any], asked: Sequence[Approval]
+) -> list[Leg]:
+    return legs_of(_points(run, data, steps, state), _people(asked))
 
 
 def _points(
@@ -172,7 +184,8 @@ def _moment(value: object) -> datetime | None:
     return found if found.tzinfo else None
 
 
-def _airflow_url(front: Front, run: RunView) -> str:
+def airflow_url(front: Front, run: RunView) -> str:
+    """Airflow's page of the DAG run that a decision started; empty where none was."""
     base, target = front.services.settings.airflow_url.rstrip("/"), run.effect.get("target")
     result = run.effect.get("result")
     started = result.get("dag_run_id") if isinstance(result, dict) else None

@@ -54,6 +54,6 @@ async def _asked(request: Request, wanted: str, problem: Trouble | None = None) 
         "problem": problem,
         "next": where,
         "fresh": request.query_params.get("fresh") == "1",
-        "window_url": f"{request.base_url}login?{urlencode({'next': where.replace('frame=1', '')})}",
+        "window_url": f"{request.base_url}login?{urlencode({'next': where.replace('frame=1', '').rstrip('?&')})}",
     }
     return await shown(request, "login.html", values, status=problem.status if problem else 200, block="main")

@@ -74,11 +74,13 @@
 
   // Copying: where the browser forbids it, the text is selected instead.
   const copy = (text, button) => {
-    const done = () => say("copied");
-    if (navigator.clipboard) { navigator.clipboard.writeText(text).then(done, () => {}); return; }
-    const range = document.createRange();
-    const beside = button.previousElementSibling;
-    if (beside) { range.selectNodeContents(beside); getSelection().removeAllRanges(); getSelection().addRange(range); }
+    const select = () => {
+      const range = document.createRange();
+      const beside = button.previousElementSibling;
+      if (beside) { range.selectNodeContents(beside); getSelection().removeAllRanges(); getSelection().addRange(range); say("selected: Ctrl+C copies"); }
+    };
+    if (navigator.clipboard) navigator.clipboard.writeText(text).then(() => say("copied"), select);
+    else select();
   };
   document.addEventListener("click", (event) => {
     const button = event.target.closest?.("[data-copy],[data-insert]");

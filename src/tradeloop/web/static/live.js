@@ -7,7 +7,7 @@
   const clock = (at) => at.toISOString().slice(11, 19) + "Z";
   const show = () => { if (place) place.textContent = live ? `Live, ${clock(new Date())}` : `Not live since ${clock(since)}, reconnecting`; };
   const fetchAll = () => document.body.dispatchEvent(new CustomEvent("live"));
-  const vitals = () => window.htmx && htmx.ajax("GET", "/vitals", { source: "#stopped", target: "#stopped", swap: "none" }).catch(() => {});
+  const vitals = () => window.htmx && htmx.ajax("GET", "/vitals" + (document.body.classList.contains("frame") ? "?frame=1" : ""), { source: "#stopped", target: "#stopped", swap: "none" }).catch(() => {});
   let timer;
   const changed = (told) => {
     show();
