@@ -17,7 +17,8 @@ from tradeloop.llm.prompt import prompt_of
 from tradeloop.llm.reach import reach_of
 
 PROMPT = prompt_of(QUESTION)
-HURRIED = Manner(timeout_s=0.3, params=(("num_thread", 1), ("temperature", 0.5), ("top_k", 20)))
+PARAMS = (("num_thread", 1), ("temperature", 0.5), ("top_k", 20))
+PATIENT, HURRIED = Manner(timeout_s=60, params=PARAMS), Manner(timeout_s=0.3, params=PARAMS)
 
 
 def of_ollama(text: str) -> Reply:
@@ -33,7 +34,7 @@ def of_ollama(text: str) -> Reply:
     return Reply(body=json.dumps(document).encode() + b"\n", headers={"Content-Type": "application/x-ndjson"})
 
 
-def chat(url: str, provider: str = "openai", manner: Manner = HURRIED, key: str = "") -> LangChainChat:
+def chat(url: str, provider: str = "openai", manner: Manner = PATIENT, key: str = "") -> LangChainChat:
     return LangChainChat(Link(provider, "x", url if provider == "ollama" else f"{url}/v1", key), manner)  # type: ignore[arg-type]
 
 
@@ -91,7 +92,7 @@ async def test_every_wrong_answer_is_a_failure_that_says_what_to_make_of_it(
     provider: str, reply: Reply, passing: bool, free: bool
 ) -> None:
     with server(reply) as asked, pytest.raises(ModelFailed) as raised:
-        await chat(asked.url, provider).say(PROMPT)
+        await chat(asked.url, provider, HURRIED if reply.after_s else PATIENT).say(PROMPT)
 
     assert (raised.value.passing, raised.value.free) == (passing, free), raised.value.message
     assert len(asked.requests) == 1
