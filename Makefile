@@ -7,7 +7,7 @@ export PYTHON
 SEED ?= 1
 KILLS ?= 30
 EVENTS ?= 500
-WORKERS ?= 2
+WORKERS ?= 0
 SCHEDULES ?= 20000
 
 .PHONY: help setup browser demo test coverage crash-points check format bench chaos model lock up down clean
@@ -15,7 +15,7 @@ SCHEDULES ?= 20000
 
 help:
 	@echo "make demo    show the road, from an Airflow task to the DAG run that it causes"
-	@echo "make test    pass the tests, by two at a time (WORKERS=0: one by one)"
+	@echo "make test    pass the tests; WORKERS=2: by two at a time"
 	@echo "make coverage measures all tests by branch; make crash-points kills and stops at every boundary"
 	@echo "make check   format, lint, types, import contracts"
 	@echo "make bench   run every benchmark"

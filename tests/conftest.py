@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -12,7 +13,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from sharing import Sharing
+from sharing import Sharing, order
 from tradeloop.settings import Settings
 from tradeloop.store.database import Database
 from tradeloop.store.migrations import migrate
@@ -29,13 +30,19 @@ EDGE = Path(__file__).parent / "integration" / "airflow"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Sharing:
-    """How `make test` shares the tests between two workers."""
+    """How `make test WORKERS=2` shares the tests between two workers."""
     return Sharing(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Airflow's users come last: once started it keeps half a core busy, whatever the other tests do."""
-    items.sort(key=_needs_airflow)
+    """Airflow's users come last: once started it keeps half a core busy, whatever the other tests do.
+
+    Of two workers, see `sharing`, one has them while the other computes.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: order(item.nodeid.partition("::")[0]))
+    else:
+        items.sort(key=_needs_airflow)
 
 
 def _needs_airflow(item: pytest.Item) -> bool:

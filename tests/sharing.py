@@ -1,4 +1,4 @@
-"""Which of two workers runs a test: `pytest --numprocesses 2 --dist loadscope`, as `make test` does."""
+"""Which of two workers runs a test: `pytest --numprocesses 2 --dist loadscope`, as `make test WORKERS=2` does."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ ENDS_WITHIN_S: Final = 120
 
 
 class Sharing(LoadScopeScheduling):  # type: ignore[misc]
-    """One worker has all stacks with Airflow, one at a time, and mostly waits for them; the other has the servers.
+    """One worker has all stacks, one at a time, and mostly waits for them; the other has the servers.
 
-    What needs no server goes by files to whoever is free. xdist's own `loadgroup` does not see its marks in pytest 9.2.
+    Whoever is ready first takes the tests that share one Airflow, which costs half a core as long as it is there, and
+    the other what needs no server, by files. xdist's own `loadgroup` does not see its marks in pytest 9.2.
     """
 
     def __init__(self, config: pytest.Config, log: Any) -> None:
@@ -34,10 +35,18 @@ class Sharing(LoadScopeScheduling):  # type: ignore[misc]
         return group(nodeid.partition("::")[0])
 
 
+def order(file: str) -> int:
+    """Which group is handed out first, second, third; all files come last."""
+    groups = ("stacks", "servers", "airflow")
+    return groups.index(group(file)) if group(file) in groups else len(groups)
+
+
 @cache
 def group(file: str) -> str:
     """The group of a test file, by its path from the root of the repository."""
     place = Path(file).relative_to(HERE.name)
-    if place.parts[0] in WHOLE_STACKS or "airflow_stack" in (HERE / place).read_text():
+    if place.parts[:2] == ("integration", "airflow") or "airflow_stack" in (HERE / place).read_text():
+        return "airflow"
+    if place.parts[0] in WHOLE_STACKS:
         return "stacks"
     return "servers" if place.parts[0] in WITH_SERVERS else place.as_posix()
