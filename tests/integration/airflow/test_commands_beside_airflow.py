@@ -49,7 +49,7 @@ async def test_the_audit_is_a_line_for_people_and_a_document_for_programs(
 
 
 def test_the_doctor_finds_everything_well(airflow_stack: Stack) -> None:
-    code, out, err = tradeloop(airflow_stack, "doctor", "--json")
+    code, out, err = tradeloop(airflow_stack, "doctor", "--json", TRADELOOP_AIRFLOW_APPROVALS="edge")
     found = findings(out)
     wrong = [finding for part in found.values() for finding in part if not finding["is_well"]]
     assert (code, wrong, err) == (0, [], "")
@@ -74,7 +74,8 @@ def test_the_doctor_says_what_is_wrong_with_airflow(airflow_stack: Stack) -> Non
     assert "✗ airflow" in out
     code, out, _ = tradeloop(airflow_stack, "doctor", "airflow", TRADELOOP_AIRFLOW_PASSWORD="wrong")
     assert code != 0
-    code, out, _ = tradeloop(airflow_stack, "doctor", "airflow", TRADELOOP_AIRFLOW_APPROVALS_DAG="of_nobody")
+    nobody = {"TRADELOOP_AIRFLOW_APPROVALS": "edge", "TRADELOOP_AIRFLOW_APPROVALS_DAG": "of_nobody"}
+    code, out, _ = tradeloop(airflow_stack, "doctor", "airflow", **nobody)
     assert code == 6
     assert "DAG of_nobody is missing" in out
     assert "✗ airflow" in out
