@@ -67,24 +67,6 @@ TradeloopError
 
 from __future__ import annotations
 
-from tradeloop.errors.base import (
-    Actor,
-    AirflowUnreachable,
-    Ambiguous,
-    CaptureGap,
-    DatabaseUnreachable,
-    KafkaUnreachable,
-    NotFound,
-    NotYet,
-    PartFailed,
-    PartUnreachable,
-    PrerequisiteMissing,
-    SettingInvalid,
-    Settled,
-    StackConflict,
-    TradeloopError,
-    UsageInvalid,
-)
 from tradeloop.errors.effects import (
     ActionDiverged,
     AirflowForbidden,
@@ -132,6 +114,24 @@ from tradeloop.errors.models import (
     ModelUnavailable,
     ToolRefused,
     ToolUnavailable,
+)
+from tradeloop.errors.root import (
+    Actor,
+    AirflowUnreachable,
+    Ambiguous,
+    CaptureGap,
+    DatabaseUnreachable,
+    KafkaUnreachable,
+    NotFound,
+    NotYet,
+    PartFailed,
+    PartUnreachable,
+    PrerequisiteMissing,
+    SettingInvalid,
+    Settled,
+    StackConflict,
+    TradeloopError,
+    UsageInvalid,
 )
 from tradeloop.errors.runs import (
     CrashLoop,

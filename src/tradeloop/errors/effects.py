@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tradeloop.errors.base import TradeloopError
+from tradeloop.errors.root import TradeloopError
 
 
 class AirflowRefused(TradeloopError):
